@@ -1,0 +1,46 @@
+"""Every number that the specification fixes, with its unit and its source; what an operator may change is a setting."""
+
+KIB = 1024
+
+KEPT_CONTENT_BYTES = 18 * KIB
+"""Base64 form of a kept command's content. Overview, "Payload and parameter limits"."""
+UNKEPT_CONTENT_BYTES = 24 * KIB
+"""Base64 form of the content of a command that is not kept, and of any content after substitution. Same place."""
+OUTPUT_BYTES = 24 * KIB
+"""Kept output of one execution. API 9.1."""
+OUTPUT_HEAD_BYTES = 6000
+"""How much of it is the beginning; the rest is the end. API 9.1."""
+
+PARAMETERS_DEFINED = 20
+"""Distinct custom names in one command. Overview."""
+PARAMETERS_PASSED = 20
+"""Entries in `parameters`. The API takes 10 (7.3); the overview's 20 wins, so that each defined one can be passed."""
+PARAMETER_NAME_CHARS = 64
+"""API 7.1."""
+
+NAME_CHARS = 128
+DESCRIPTION_CHARS = 512
+WORKING_DIR_CHARS = 200
+USERNAME_CHARS = 255
+CLIENT_TOKEN_CHARS = 64
+"""API 2.1, 2.5 and 1.7."""
+
+TIMEOUT_DEFAULT_S = 60
+TIMEOUT_MAX_S = 86_400
+"""API 8.2; the maximum is the console's."""
+
+TAGS = 20
+TAG_KEY_CHARS = 64
+TAG_VALUE_CHARS = 128
+"""API 1.9."""
+
+PAGE_DEFAULT = 10
+PAGE_MAX = 50
+"""API 1.8."""
+
+DELIVERY_WINDOW_S = 60
+"""An order that was not started by then is Aborted. Overview, "Aborted"."""
+DELIVER_WITHIN_MAX_S = 7 * 86_400
+"""How long a caller may ask an order to wait for an offline host. DESIGN.md section 3."""
+ONLINE_WITHIN_S = 120
+"""An instance is online if its last heartbeat is younger. API 3.5."""
