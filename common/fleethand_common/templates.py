@@ -27,7 +27,7 @@ _ENV_REFERENCE: Mapping[CommandType, str] = {
 def custom_names(content: str) -> tuple[str, ...]:
     """Return the custom names in *content*, each once, spelled and ordered as they first appear.
 
-    Names are compared without case, and the raw text between the braces is returned unchecked; the built-ins are left out.
+    Names are compared without case; the text between the braces is returned unchecked; built-ins are left out.
     """
     seen: dict[str, str] = {}
     for match in _PLACEHOLDER.finditer(content):
