@@ -1,0 +1,19 @@
+"""`fleethand aggregator`: the process that turns hosts' reports into records and judges deadlines."""
+
+import click
+
+from fleethand_dispatcher.cli.session import FleethandCommand, Session, pass_session
+
+
+@click.command(cls=FleethandCommand)
+@pass_session
+def aggregator(session: Session, /) -> None:
+    """Read the hosts' reports and keep the records; runs until it is told to end. Start as many as you like.
+
+    \b
+    Example:
+      fleethand aggregator --redis-url redis://10.0.0.5:6379/0
+    """
+    from fleethand_dispatcher.aggregator import main  # noqa: PLC0415
+
+    main(session.settings()[0])

@@ -1,0 +1,185 @@
+"""`fleethand invocation`: list, show, follow, stop and retry what was run."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fleethand_common.limits import PAGE_MAX
+from fleethand_common.states import InstanceStatus, InvocationStatus
+from fleethand_dispatcher.cli import exits, options, shapes, tables
+from fleethand_dispatcher.cli.lookup import command_id_of, pages
+from fleethand_dispatcher.cli.options import StatusList, invocation_id
+from fleethand_dispatcher.cli.run import print_sent
+from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
+from fleethand_dispatcher.cli.tally import counted, reason, summary
+from fleethand_dispatcher.cli.watch import View, Watch
+
+if TYPE_CHECKING:
+    from fleethand_dispatcher import Invocation
+    from fleethand_dispatcher.models import InvocationRecord, InvocationResult
+
+_TROUBLES_SHOWN = 20
+
+
+@click.group(cls=FleethandGroup)
+def invocation() -> None:
+    """List, show, follow, stop and retry invocations.
+
+    An ID is an invocation's id, the unique beginning of one, or `last`.
+
+    \b
+    Example:
+      fleethand invocation list
+      fleethand invocation follow last
+    """
+
+
+@invocation.command("list")
+@click.option("--status", type=StatusList(InvocationStatus), metavar="S", help="Only those in this status.")
+@click.option("--command", "command", metavar="COMMAND", help="Only of this command (id or name).")
+@click.option("--instance", "instance_id", metavar="ID", help="Only those that target this host.")
+@click.option("--max", "limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first.")
+@options.as_json
+@pass_session
+def list_(
+    session: Session, /, *, status: tuple[str, ...], command: str, instance_id: str, limit: int, as_json: bool
+) -> None:
+    """List invocations, newest first.
+
+    \b
+    Example:
+      fleethand invocation list --status Running,Pending
+    """
+    with session.open() as dispatcher:
+        filters: dict[str, Any] = {"instance_id": instance_id}
+        if command:
+            filters["command_id"] = command_id_of(dispatcher, command)
+        found: list[InvocationRecord] = []
+        for wanted in status or (None,):
+            found += pages(
+                lambda token, wanted=wanted: dispatcher.describe_invocations(  # type: ignore[misc]
+                    **filters, invocation_status=wanted, max_results=min(limit, PAGE_MAX), next_token=token
+                ),
+                limit,
+            )
+    found = sorted(found, key=lambda record: record.creation_time, reverse=True)[:limit]
+    if as_json:
+        shapes.print_json(found)
+        return
+    tables.print_rows(
+        ("invocation", "status", "created", "command", "hosts", "counts"), [_list_row(record) for record in found]
+    )
+
+
+def _list_row(record: "InvocationRecord") -> tuple[object, ...]:
+    created = shapes.time_text(record.creation_time)
+    what = record.command_name or (record.command_content.strip().splitlines() or [""])[0][:60]
+    counts = ", ".join(counted(record.counts))
+    return record.invoke_id, record.invocation_status, created, what, record.instance_count, counts
+
+
+@invocation.command("show")
+@invocation_id
+@options.as_json
+@pass_session
+def show(session: Session, /, *, ident: str, as_json: bool) -> None:
+    """Show what was asked for and where it stands.
+
+    \b
+    Example:
+      fleethand invocation show last
+    """
+    with session.open() as dispatcher:
+        found = dispatcher.invocation(dispatcher.resolve_invocation(ident))
+        record = found.record()
+        if as_json:
+            shapes.print_json({**shapes.plain(record), **shapes.invocation_object(record, found.results())})
+            return
+        fields = shapes.plain(record)
+        fields["counts"] = ", ".join(counted(record.counts))
+        fields["parameters"] = " ".join(f"{key}={value}" for key, value in record.parameters.items())
+        tables.print_fields(fields.items())
+        _print_troubles(found.results())
+
+
+def _print_troubles(results: "Iterable[InvocationResult]") -> None:
+    rows = []
+    for result in results:
+        if result.invocation_status is not InstanceStatus.SUCCESS:
+            rows.append((result.instance_id, reason(result)))
+    if rows:
+        click.echo()
+        tables.print_rows(("instance", "status"), rows[:_TROUBLES_SHOWN])
+    if len(rows) > _TROUBLES_SHOWN:
+        click.echo(f"… and {len(rows) - _TROUBLES_SHOWN} more; see 'fleethand results'", err=True)
+
+
+@invocation.command("follow", epilog=exits.HELP)
+@invocation_id
+@options.output_options
+@pass_session
+@click.pass_context
+def follow(ctx: click.Context, session: Session, /, *, ident: str, **given: Any) -> None:
+    """Show an invocation from its beginning until it has finished, as `run` does.
+
+    With --json each event is one line of JSON.
+
+    \b
+    Example:
+      fleethand invocation follow last
+    """
+    with session.open() as dispatcher:
+        found = dispatcher.invocation(dispatcher.resolve_invocation(ident))
+        ctx.exit(Watch(found, View.of(given, events=True)).run())
+
+
+@invocation.command("stop")
+@invocation_id
+@click.option("--instance", "-i", "instances", multiple=True, metavar="ID", help="Only on this host; repeat.")
+@click.option("--wait", is_flag=True, help="Wait until every host has confirmed; ends with `run`'s exit codes.")
+@options.as_json
+@pass_session
+@click.pass_context
+def stop(
+    ctx: click.Context, session: Session, /, *, ident: str, instances: tuple[str, ...], wait: bool, as_json: bool
+) -> None:
+    """Stop an invocation, or some hosts of it; prints what became of the request on each host.
+
+    \b
+    Example:
+      fleethand invocation stop last
+      fleethand invocation stop t-4f1 --instance web-3
+    """
+    with session.open() as dispatcher:
+        ident = dispatcher.resolve_invocation(ident)
+        dispositions = dispatcher.stop_invocation(ident, instance_ids=instances)
+        if as_json:
+            shapes.print_json({"invocation_id": ident, "instances": dict(sorted(dispositions.items()))})
+        else:
+            tables.print_rows(("instance", "request"), sorted(dispositions.items()))
+        if wait:
+            record = dispatcher.invocation(ident).wait()
+            click.echo(summary(record), err=True)
+            ctx.exit(exits.exit_code(record.counts))
+
+
+@invocation.command("retry", epilog=exits.HELP)
+@invocation_id
+@click.option("--only", type=StatusList(InstanceStatus), metavar="S,S", help="Only hosts that ended in one of these.")
+@click.option("--detach", "-d", is_flag=True, help="Print the new invocation's id and do not wait.")
+@options.output_options
+@pass_session
+@click.pass_context
+def retry(ctx: click.Context, session: Session, /, *, ident: str, only: tuple[str, ...], **given: Any) -> None:
+    """Run an invocation again on the hosts that did not succeed, as a new invocation.
+
+    \b
+    Example:
+      fleethand invocation retry last
+      fleethand invocation retry t-4f1 --only failed,aborted,timeout
+    """
+    with session.open() as dispatcher:
+        old = dispatcher.invocation(dispatcher.resolve_invocation(ident))
+        new: Invocation = old.retry(only=only) if only else old.retry()
+        ctx.exit(print_sent(new, as_json=given["as_json"]) if given["detach"] else Watch(new, View.of(given)).run())

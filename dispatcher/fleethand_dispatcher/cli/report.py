@@ -1,0 +1,41 @@
+"""`fleethand report`: reports of hosts that could not be used."""
+
+import click
+
+from fleethand_dispatcher.cli import options, shapes, tables
+from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
+
+
+@click.group(cls=FleethandGroup)
+def report() -> None:
+    """Look at what hosts reported and nobody could read.
+
+    \b
+    Example:
+      fleethand report dead
+    """
+
+
+@report.command("dead")
+@click.option("--drop", is_flag=True, help="Forget them.")
+@click.option("--max", "limit", type=click.IntRange(1), default=50, show_default=True, help="How many, newest first.")
+@options.as_json
+@pass_session
+def dead(session: Session, /, *, drop: bool, limit: int, as_json: bool) -> None:
+    """Print the reports that were set aside, each with its reason; they stop nothing.
+
+    \b
+    Example:
+      fleethand report dead --drop
+    """
+    with session.open() as dispatcher:
+        found = dispatcher.dead_reports(max_results=limit)
+        dropped = dispatcher.drop_dead_reports() if drop else None
+    if as_json:
+        shapes.print_json(found)
+    else:
+        tables.print_rows(
+            ("at", "reason", "body"), [(shapes.time_text(row.at), row.reason, row.body[:200]) for row in found]
+        )
+    if dropped is not None:
+        click.echo(f"{dropped} dropped", err=True)
