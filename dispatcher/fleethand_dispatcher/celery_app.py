@@ -24,6 +24,8 @@ BROKER_OPTIONS: dict[str, object] = {
     "health_check_interval": 10,
 }
 
+_TOOLS_POOL_LIMIT = 32  # Flower deadlocks on less
+
 SERVER_CONFIG: dict[str, object] = {
     "broker_connection_timeout": 5,
     "broker_pool_acquire_timeout": 10,  # a used-up pool is an error, not a process that hangs
@@ -85,7 +87,7 @@ def settings_from_environment() -> Settings:
 
 @functools.cache
 def _app() -> Celery:
-    return make_app(settings_from_environment(), pool_limit=int(os.environ.get("FLEETHAND_POOL_LIMIT", "32")))
+    return make_app(settings_from_environment(), pool_limit=_TOOLS_POOL_LIMIT)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,102 @@
+"""What `celery beat` runs here: the control plane's housekeeping, done by one beat at a time.
+
+Nothing is kept in a file. Several beats may run: one holds the lease and works, the others are hot spares.
+"""
+
+import logging
+import os
+import secrets
+import socket
+from typing import Any
+
+from celery.beat import Scheduler
+
+from fleethand_common.clock import elapsed_s
+from fleethand_common.errors import FleethandError
+from fleethand_dispatcher.celery_app import settings_from_environment
+from fleethand_dispatcher.connection import guarded
+from fleethand_dispatcher.lease import Holder, Lease
+from fleethand_dispatcher.retention import sweep
+from fleethand_dispatcher.store import Store
+
+TICK_S = 1.0
+LEASE_MS = 3_000
+"""A beat that died is replaced after this time and one tick of its spare."""
+SWEEP_EVERY_S = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+class FleetScheduler(Scheduler):  # type: ignore[misc]
+    """Celery's beat without entries of its own: retention, under a lease."""
+
+    def __init__(self, app: Any, **options: Any) -> None:
+        self._store: Store | None = None
+        self._lease: Lease | None = None
+        self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._epoch = 0
+        self._sweep_due_s = 0.0
+        self._reachable = True
+        super().__init__(app, **options)
+        self.max_interval = TICK_S
+
+    def setup_schedule(self) -> None:
+        """Open the records; Celery's own entries are not wanted."""
+        self._settings = settings_from_environment()
+        self._store = Store.at(self._settings.redis_url)
+        self._lease = Lease(self._store.client)
+
+    def tick(self, *_: Any, **__: Any) -> float:
+        """Renew the lease and do what is due.
+
+        Returns:
+            The seconds until the next look.
+        """
+        try:
+            wait_s = self._work()
+        except FleethandError as error:
+            self._log_once(error)
+            return TICK_S
+        if not self._reachable:
+            logger.warning("the server is back")
+            self._reachable = True
+        return wait_s
+
+    @guarded
+    def _work(self) -> float:
+        if self._store is None or self._lease is None:
+            return TICK_S
+        holder = self._lease.take(self._name, LEASE_MS)
+        self._note(holder)
+        if holder.name != self._name or elapsed_s() < self._sweep_due_s:
+            return TICK_S
+        sweep(self._store, self._settings)
+        self._sweep_due_s = elapsed_s() + SWEEP_EVERY_S
+        return TICK_S
+
+    def _note(self, holder: Holder) -> None:
+        if holder.epoch != self._epoch:
+            logger.info("beat %s works, epoch %s%s", *holder[:2], "" if holder.name == self._name else "; we wait")
+            self._epoch = holder.epoch
+
+    def _log_once(self, error: FleethandError) -> None:
+        if self._reachable:
+            logger.warning("%s; trying again every second", error)
+        self._reachable = False
+
+    def close(self) -> None:
+        """Give the lease back, so that a spare need not wait for its end; Celery calls this twice."""
+        super().close()
+        store, self._store = self._store, None
+        if store is None or self._lease is None:
+            return
+        try:
+            guarded(self._lease.give_back)(self._name)
+        except FleethandError as error:
+            logger.debug("the lease ends by itself: %s", error)
+        store.close()
+
+    @property
+    def info(self) -> str:
+        """Say in Celery's banner what this is."""
+        return f"    . lease -> {LEASE_MS / 1000:.0f} s, as {self._name}"
