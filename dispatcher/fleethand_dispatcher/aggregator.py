@@ -1,0 +1,134 @@
+"""The results aggregator: takes reports in batches and applies them; between batches it is the reaper.
+
+Any number of them may run; each report is applied by one of them, and again by another if that one dies.
+"""
+
+import logging
+import signal
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+
+import msgspec
+import redis
+
+from fleethand_common.clock import elapsed_s
+from fleethand_common.messages import ExecutionReport, Heartbeat, Report, decode_report
+from fleethand_dispatcher.applying import PoisonedReportError, change_for
+from fleethand_dispatcher.bus import RedisOrderBus, RedisReportBus
+from fleethand_dispatcher.changes import Change
+from fleethand_dispatcher.connection import masked
+from fleethand_dispatcher.courier import Courier
+from fleethand_dispatcher.reaper import Reaper
+from fleethand_dispatcher.rows import Head
+from fleethand_dispatcher.settings import Settings
+from fleethand_dispatcher.store import Store
+
+logger = logging.getLogger(__name__)
+
+_RETRY_S = 0.5
+_RETRY_MAX_S = 5.0
+
+
+class Aggregator:
+    """Applies reports to the records of one server."""
+
+    def __init__(self, store: Store, settings: Settings, *, aggregator_id: str | None = None) -> None:
+        self._store = store
+        self._settings = settings
+        self._reports = RedisReportBus(store.client, aggregator_id or uuid.uuid4().hex)
+        self._courier = Courier(store, RedisOrderBus(store.client), settings)
+        self._reaper = Reaper(store, self._reports, self._courier, settings)
+        self._look_at_s = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until *stop* is set; a server that is away is waited for."""
+        retry_s = _RETRY_S
+        while not stop.is_set():
+            try:
+                self.step(self._settings.reaper_interval_s)
+                retry_s = _RETRY_S
+            except redis.RedisError as error:
+                logger.warning("cannot reach Redis, trying again in %.1f s: %s", retry_s, error)
+                stop.wait(retry_s)
+                retry_s = min(retry_s * 2, _RETRY_MAX_S)
+        self._reports.leave()
+
+    def step(self, wait_s: float) -> int:
+        """Take and apply one batch, waiting for it, and look at deadlines when it is time; returns the batch's size."""
+        batch = self._reports.take(self._settings.report_batch, wait_s)
+        if batch:
+            self._apply(batch)
+            self._reports.settle()
+        if elapsed_s() >= self._look_at_s:
+            self._look_at_s = elapsed_s() + self._settings.reaper_interval_s
+            self._reports.reclaim()
+            self._reaper.look()
+        return len(batch)
+
+    def _apply(self, batch: Sequence[bytes]) -> None:
+        heartbeats: dict[str, Heartbeat] = {}
+        executions: list[tuple[ExecutionReport, bytes]] = []
+        for raw in batch:
+            report = self._decode(raw)
+            if isinstance(report, Heartbeat):
+                earlier = heartbeats.get(report.instance_id)
+                hello = report.hello or (earlier is not None and earlier.hello)
+                heartbeats[report.instance_id] = msgspec.structs.replace(report, hello=hello)
+            elif report is not None:
+                executions.append((report, raw))
+        self._apply_executions(executions)
+        if heartbeats:
+            missing = self._store.instances.note(list(heartbeats.values()), self._settings.online_within_s * 1000)
+            self._courier.send_again(missing, "the host came back")
+
+    def _decode(self, raw: bytes) -> Report | None:
+        try:
+            report: Report = decode_report(raw)
+        except ValueError as error:
+            self._set_aside(raw, str(error))
+            return None
+        return report
+
+    def _apply_executions(self, reports: Sequence[tuple[ExecutionReport, bytes]]) -> None:
+        known = list(dict.fromkeys(report.invocation_id for report, _ in reports))
+        heads = dict(zip(known, self._store.invocations.heads(known), strict=True)) if known else {}
+        changes: defaultdict[str, list[tuple[Change, str]]] = defaultdict(list)
+        sources: defaultdict[str, list[bytes]] = defaultdict(list)
+        for report, raw in reports:
+            change = self._change(report, raw, heads[report.invocation_id])
+            if change is not None:
+                changes[report.invocation_id].append(change)
+                sources[report.invocation_id].append(raw)
+        for invoke_id, answers in self._store.invocations.apply(changes).items() if changes else ():
+            for raw, (old, _) in zip(sources[invoke_id], answers, strict=True):
+                if not old:
+                    self._set_aside(raw, "the instance is no target of this invocation")
+
+    def _change(self, report: ExecutionReport, raw: bytes, head: Head | None) -> tuple[Change, str] | None:
+        if head is None:
+            logger.info("dropped a report of %s on the unknown or expired %s", report.instance_id, report.invocation_id)
+            return None
+        try:
+            return change_for(report, head.snapshot, head.deliver_before, int(self._settings.lease_s * 1000))
+        except PoisonedReportError as error:
+            self._set_aside(raw, str(error))
+            return None
+
+    def _set_aside(self, raw: bytes, reason: str) -> None:
+        logger.warning("set a report aside: %s", reason)
+        self._reports.set_aside(raw, reason, self._store.now_ms())
+
+
+def main(settings: Settings) -> None:
+    """Run an aggregator until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    store = Store.at(settings.redis_url)
+    logger.info("aggregating reports of %s", masked(settings.redis_url))
+    try:
+        Aggregator(store, settings).run(stop)
+    finally:
+        store.close()

@@ -1,0 +1,88 @@
+"""The API's error codes: HTTP status and message, each spelled once (spec 2.1, 2.6, 2.7 and 1.4)."""
+
+from typing import NamedTuple
+
+from fleethand_common.errors import RequestError
+
+
+class ApiError(NamedTuple):
+    """What the API answers with a code."""
+
+    http_status: int
+    message: str
+
+
+API_ERRORS: dict[str, ApiError] = {
+    "CmdParam.EmptyKey": ApiError(400, "You must specify the parameter names."),
+    "CmdParam.InvalidParamName": ApiError(
+        400, "Invalid parameter name. The name can contain only letters, numbers, hyphens (-), and underscores (_)."
+    ),
+    "CmdContent.DecodeError": ApiError(400, "The CommandContent can not be base64 decoded."),
+    "InvalidParameter.WorkingDir": ApiError(400, "The specified parameter WorkingDir is not valid."),
+    "InvalidParameter.ParameterDefinitions": ApiError(400, "A parameter definition is not valid."),
+    "InvalidParameter.DeliverWithin": ApiError(400, "The specified delivery window is not valid."),
+    "InvalidParameter.Limit": ApiError(400, "The specified limit is not valid."),
+    "InvalidParameter.NextToken": ApiError(400, "The specified parameter NextToken is not valid."),
+    "InvalidParameter.MaxResults": ApiError(400, "The specified parameter MaxResults is not valid."),
+    "InvalidParameter.Status": ApiError(400, "The specified status does not exist."),
+    "InvalidParameter.Interpolation": ApiError(400, "The specified interpolation does not exist."),
+    "InvalidParameter": ApiError(400, "A parameter is not valid."),
+    "MissingParameter.CommandContent": ApiError(400, "The input parameter CommandContent is required."),
+    "MissingParameter.CommandId": ApiError(400, "The input parameter CommandId is required."),
+    "MissingParameter.Name": ApiError(400, "The input parameter Name is required."),
+    "MissingParam.InstanceId": ApiError(400, "The parameter instanceId is missing or empty."),
+    "InvalidInstanceId.Malformed": ApiError(400, "The specified instance ID is not valid."),
+    "InvalidClientToken.Malformed": ApiError(400, "The specified parameter clientToken is not valid."),
+    "Parameter.MissingValue": ApiError(400, "The parameter value of this command is required."),
+    "Parameter.Disabled": ApiError(
+        400, "Parameters cannot be passed in when the command customization function is disabled."
+    ),
+    "InvalidParameter.Parameters": ApiError(400, "The specified parameter Parameters is not valid."),
+    "NumberExceed.ResourceTags": ApiError(400, "The maximum number of ResourceTags is exceeded."),
+    "InvalidResourceTagKey.Malformed": ApiError(400, "The specified ResourceTag key is not valid."),
+    "InvalidResourceTagValue.Malformed": ApiError(400, "The specified ResourceTag value is not valid."),
+    "InvalidResourceTag.InstanceNotFound": ApiError(400, "InstanceIds are not found by the specified ResourceTag."),
+    "InvalidResourceTag.ConflictWithInstanceIds": ApiError(
+        400, "The specified param ResourceTag conflicts with InstanceId."
+    ),
+    "CmdContent.ExceedLimit": ApiError(403, "The length of the command content exceeds the upper limit."),
+    "CmdName.ExceedLimit": ApiError(403, "The length of the command name exceeds the upper limit."),
+    "CmdDesc.ExceedLimit": ApiError(403, "The length of the command description exceeds the upper limit."),
+    "CmdCount.ExceedQuota": ApiError(403, "The total number of commands exceeds the quota."),
+    "CmdParamCount.ExceedLimit": ApiError(403, "The maximum number of custom parameters is exceeded."),
+    "CmdParamName.ExceedLimit": ApiError(403, "The maximum length of a parameter name is exceeded."),
+    "InvalidParameterCharacter.CommandName": ApiError(403, "The command Name contains illegal characters."),
+    "InvalidParameterCharacter.CommandDescription": ApiError(
+        403, "The command Description contains illegal characters."
+    ),
+    "InvalidParameterCharacter.CommandWorkingDir": ApiError(403, "The command WorkingDir contains illegal characters."),
+    "InvalidParameterCharset.Parameters": ApiError(403, "The parameter Parameters contains illegal charset."),
+    "InvalidTimeout.ExceedLimit": ApiError(403, "The specified parameter Timeout exceeds the upper limit."),
+    "InstanceIds.ExceedLimit": ApiError(403, "The number of instance IDs exceeds the upper limit."),
+    "Invocation.ExceedQuota": ApiError(403, "The invocation quota has been reached for today."),
+    "ParameterCount.ExceedLimit": ApiError(403, "The maximum number of parameters is exceeded."),
+    "ParameterKey.ExceedLimit": ApiError(403, "The maximum length of a parameter name is exceeded."),
+    "ParameterKey.Duplicate": ApiError(403, "Parameter names cannot be duplicated."),
+    "Parameter.NotMatched": ApiError(
+        403, "The passed-in parameters do not match the parameters defined when you created the command."
+    ),
+    "ParameterType.NotSupported": ApiError(403, "The type of parameter value is not supported."),
+    "Username.ExceedLimit": ApiError(403, "The length of the username exceeds the upper limit."),
+    "Operation.Forbidden": ApiError(403, "The operation is not permitted."),
+    "IdempotentParameterMismatch": ApiError(
+        403, "The specified parameter has changed while using an already used clientToken."
+    ),
+    "IdempotentProcessing": ApiError(403, "The previous idempotent request(s) is still processing."),
+    "InvalidCmdType.NotFound": ApiError(404, "The specified command type does not exist."),
+    "InvalidCommandType.NotFound": ApiError(404, "The specified parameter Type does not exist."),
+    "InvalidTerminationMode.NotFound": ApiError(404, "The specified parameter TerminationMode does not exist."),
+    "InvalidInstance.NotFound": ApiError(404, "The specified instance does not exist."),
+    "InvalidCmdId.NotFound": ApiError(404, "The specified command ID does not exist."),
+    "InvalidInvokeId.NotFound": ApiError(404, "The specified invoke ID does not exist."),
+}
+
+
+def refusal(code: str, detail: str = "") -> RequestError:
+    """Return the error for *code*; *detail* names the value, the bound and the way out."""
+    error = API_ERRORS[code]
+    return RequestError(code, f"{error.message} {detail}".strip(), http_status=error.http_status)

@@ -1,0 +1,56 @@
+"""From a host's report to a change of a row."""
+
+import hashlib
+
+from fleethand_common.instance_errors import InstanceErrorCode
+from fleethand_common.messages import Accepted, ExecutionReport, Finished, OutputChunk, Started
+from fleethand_common.states import TERMINAL
+from fleethand_dispatcher.changes import Change
+from fleethand_dispatcher.rows import Snapshot
+
+
+class PoisonedReportError(ValueError):
+    """The report is well formed but says what a host cannot say."""
+
+
+def change_for(
+    report: ExecutionReport, snapshot: Snapshot, deliver_before_ms: int, lease_ms: int
+) -> tuple[Change, str]:
+    """Return the change that *report* asks for, and the output that travels beside it.
+
+    Args:
+        lease_ms: how long past its deadline a host may be silent.
+
+    Raises:
+        PoisonedReportError: it cannot be true.
+    """
+    match report:
+        case Accepted(instance_id=i, at_ms=at):
+            return Change(i=i, kind="accepted", at=at, watch_at=deliver_before_ms + lease_ms), ""
+        case Started(instance_id=i, started_at_ms=at):
+            allowed_ms = int((snapshot.timeout_s + snapshot.stop_grace_s) * 1000) + lease_ms
+            return Change(i=i, kind="started", at=at, watch_after_ms=allowed_ms), ""
+        case OutputChunk(instance_id=i, offset=offset, data=data):
+            return Change(i=i, kind="output", offset=offset), data
+        case Finished():
+            return _finished(report)
+
+
+def _finished(report: Finished) -> tuple[Change, str]:
+    if report.status not in TERMINAL:
+        raise PoisonedReportError(f"cannot finish as {report.status}")
+    if report.error_code and report.error_code not in set(InstanceErrorCode):
+        raise PoisonedReportError(f"cannot finish with the unknown code {report.error_code[:64]!r}")
+    change = Change(
+        i=report.instance_id,
+        kind="finished",
+        to=report.status,
+        at=report.finished_at_ms,
+        started_at=report.started_at_ms,
+        exit_code=report.exit_code,
+        error_code=report.error_code or None,
+        error_info=report.error_info or None,
+        dropped=report.dropped or None,
+        digest=hashlib.blake2b(report.output.encode(), digest_size=12).hexdigest() if report.output else None,
+    )
+    return change, report.output

@@ -1,0 +1,63 @@
+"""The connection to Redis: how it is opened, and how its failures reach a caller.
+
+A command is sent once: redis-py would by default send it again up to ten times.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from fleethand_common.errors import ServerUnavailableError, SettingsError
+
+SOCKET_TIMEOUT_S = 15.0
+BLOCK_S = 5.0
+"""The longest that a blocking read blocks; it must stay below the socket's timeout."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def connect(url: str) -> "redis.Redis":
+    """Return a client for *url*; it connects when it is first used."""
+    try:
+        return redis.Redis.from_url(
+            url,
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=5.0,
+            socket_keepalive=True,
+            health_check_interval=30,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            client_name="fleethand",
+        )
+    except ValueError as error:
+        raise SettingsError(f"cannot use {masked(url)!r} as the Redis URL: {error}") from error
+
+
+def masked(url: str) -> str:
+    """Return *url* without its password."""
+    parts = urlsplit(url)
+    if not parts.password:
+        return url
+    netloc = f"{parts.username or ''}:******@{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+    return urlunsplit(parts._replace(netloc=netloc))
+
+
+def guarded(function: Callable[P, T]) -> Callable[P, T]:
+    """Make a verb of the API raise `ServerUnavailableError` where the server cannot be reached or refuses to serve."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise ServerUnavailableError(
+                f"cannot reach Redis: {error}; check --redis-url (FLEETHAND_REDIS_URL) and that the server runs"
+            ) from error
+
+    return wrapper

@@ -1,0 +1,419 @@
+"""The Python API: one method per verb, with the API's names in snake_case.
+
+Everything that may be wrong with a request is found before anything is sent, and said with the API's code.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from fleethand_common import clock, templates
+from fleethand_common.commands import CommandType, Interpolation
+from fleethand_common.errors import ExecutionError
+from fleethand_common.states import InvocationStatus
+from fleethand_dispatcher import content
+from fleethand_dispatcher.api_errors import refusal
+from fleethand_dispatcher.bus import RedisOrderBus
+from fleethand_dispatcher.catalogue import Catalogue
+from fleethand_dispatcher.connection import guarded
+from fleethand_dispatcher.courier import Courier
+from fleethand_dispatcher.dead_reports import DeadReports
+from fleethand_dispatcher.fleet import Fleet
+from fleethand_dispatcher.invocation import RETRY_BY_DEFAULT, Invocation
+from fleethand_dispatcher.launching import built_ins
+from fleethand_dispatcher.models import (
+    CloudAssistantStatus,
+    Command,
+    DeadReport,
+    Explanation,
+    Instance,
+    InvocationEvent,
+    InvocationRecord,
+    InvocationResult,
+    Page,
+    ParameterDefinition,
+    Rendering,
+    StopDisposition,
+    TargetPreview,
+)
+from fleethand_dispatcher.reading import Reader, accepting
+from fleethand_dispatcher.requests import CommandRequest, parse
+from fleethand_dispatcher.running import Runner, Started
+from fleethand_dispatcher.settings import Settings
+from fleethand_dispatcher.store import Store
+
+
+class Dispatcher:
+    """Runs commands on a fleet and tells what became of them.
+
+    Args:
+        redis_url: the server; without it, the one of *settings*.
+        settings: everything else; the defaults are fine.
+
+    Every method raises `RequestError` with the API's code for a request that cannot be met, and
+    `ServerUnavailableError` when Redis cannot be reached.
+    """
+
+    def __init__(self, redis_url: str | None = None, *, settings: Settings | None = None) -> None:
+        self._settings = settings or Settings()
+        self._store = Store.at(redis_url or self._settings.redis_url)
+        courier = Courier(self._store, RedisOrderBus(self._store.client), self._settings)
+        self._catalogue = Catalogue(self._store, self._settings)
+        self._runner = Runner(self._store, courier, self._catalogue, self._settings)
+        self._reader = Reader(self._store)
+        self._fleet = Fleet(self._store, self._settings)
+        self._dead = DeadReports(self._store.client)
+
+    def __enter__(self) -> "Dispatcher":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; invocations go on."""
+        self._store.close()
+
+    @guarded
+    def create_command(
+        self,
+        *,
+        name: str,
+        command_content: str,
+        type: str = CommandType.SHELL,  # noqa: A002
+        content_encoding: str = "PlainText",
+        description: str = "",
+        working_dir: str = "",
+        timeout_s: int = 60,
+        enable_parameter: bool = False,
+        interpolation: str = Interpolation.TEXT,
+        parameter_definitions: Sequence[ParameterDefinition | Mapping[str, Any]] = (),
+        client_token: str | None = None,
+    ) -> Command:
+        """Keep a command; nothing runs (spec 2.1).
+
+        Args:
+            command_content: the script; with `{{name}}` in it where *enable_parameter* is true.
+            content_encoding: `PlainText`, or `Base64` for content that is encoded.
+            interpolation: `text` puts values into the content, `env` into environment variables it refers to.
+        """
+        values = {
+            "name": name,
+            "command_content": command_content,
+            "type": type,
+            "content_encoding": content_encoding,
+            "description": description,
+            "working_dir": working_dir,
+            "timeout_s": timeout_s,
+            "enable_parameter": enable_parameter,
+            "interpolation": interpolation,
+            "parameter_definitions": tuple(parameter_definitions),
+        }
+        return self._runner.create_once(values, client_token)
+
+    @guarded
+    def modify_command(
+        self,
+        command_id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        working_dir: str | None = None,
+        timeout_s: int | None = None,
+    ) -> Command:
+        """Change what may be changed of a kept command; for another content or type, clone it (spec 2.2)."""
+        values = {"name": name, "description": description, "working_dir": working_dir, "timeout_s": timeout_s}
+        return self._catalogue.modify(command_id, values)
+
+    @guarded
+    def clone_command(self, command_id: str, **changes: Any) -> Command:
+        """Keep a copy of a command; *changes* are arguments of `create_command`."""
+        return self._catalogue.clone(command_id, changes)
+
+    @guarded
+    def delete_command(self, command_id: str) -> None:
+        """Remove a kept command; past results stay (spec 2.3)."""
+        self._catalogue.delete(command_id)
+
+    @guarded
+    def describe_commands(
+        self,
+        *,
+        command_id: str | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        type: str | None = None,  # noqa: A002
+        max_results: int = 10,
+        next_token: str = "",
+    ) -> Page[Command]:
+        """List kept commands, newest first; `*` in *name* and *description* stands for anything (spec 2.4)."""
+        return self._catalogue.describe(
+            command_id=command_id,
+            name=name,
+            description=description,
+            type=type,
+            max_results=max_results,
+            next_token=next_token,
+        )
+
+    @guarded
+    def run_command(
+        self,
+        *,
+        command_content: str,
+        type: str = CommandType.SHELL,  # noqa: A002
+        content_encoding: str = "PlainText",
+        name: str = "",
+        description: str = "",
+        keep_command: bool = False,
+        working_dir: str = "",
+        timeout_s: int = 60,
+        enable_parameter: bool = False,
+        interpolation: str = Interpolation.TEXT,
+        parameter_definitions: Sequence[ParameterDefinition | Mapping[str, Any]] = (),
+        **invoke: Any,
+    ) -> Invocation:
+        """Run a command on instances at once, and return without waiting for it (spec 2.5).
+
+        Args:
+            keep_command: keep it for `invoke_command`; it then needs a name, and its content may have 18 KB, not 24.
+            invoke: the arguments of `invoke_command` from *parameters* on.
+        """
+        command = {
+            "command_content": command_content,
+            "type": type,
+            "content_encoding": content_encoding,
+            "name": name,
+            "description": description,
+            "working_dir": working_dir,
+            "timeout_s": timeout_s,
+            "enable_parameter": enable_parameter,
+            "interpolation": interpolation,
+            "parameter_definitions": tuple(parameter_definitions),
+        }
+        request, targets = _split(invoke)
+        return self._handle(self._runner.run(command, request, targets, keep=keep_command))
+
+    @guarded
+    def invoke_command(
+        self, command_id: str, *, timeout_s: int | None = None, working_dir: str | None = None, **invoke: Any
+    ) -> Invocation:
+        """Run a kept command on instances (spec 2.6).
+
+        Args:
+            timeout_s: instead of the command's own, for this invocation; so is *working_dir*.
+            invoke: what and where:
+                `parameters` (name to value), `username`, `termination_mode`, `deliver_within_s` (how long the order
+                may wait for hosts that are offline), `client_token` (the same token makes the call once), `dry_run`;
+                and the targets, one of `instance_ids`, `tags` and `names` (globs), `all_instances`; `limit` takes the
+                first 25 or `10%` of them by id, `require_known` refuses ids that no host has.
+        """
+        request, targets = _split(invoke)
+        overrides = {"timeout_s": timeout_s, "working_dir": working_dir}
+        return self._handle(self._runner.invoke(command_id, request, targets, overrides))
+
+    def _handle(self, started: Started) -> Invocation:
+        return Invocation(self, started.invoke_id, started.command_id)
+
+    @guarded
+    def retry_invocation(self, invoke_id: str, *, only: Sequence[str] = RETRY_BY_DEFAULT) -> Invocation:
+        """Run the same command again on just the instances whose status is one of *only*."""
+        return self._handle(self._runner.retry(invoke_id, only))
+
+    @guarded
+    def stop_invocation(self, invoke_id: str, *, instance_ids: Sequence[str] = ()) -> dict[str, StopDisposition]:
+        """Stop an invocation on all its instances, or on the chosen ones (spec 2.7)."""
+        return self._runner.stop(invoke_id, instance_ids)
+
+    @guarded
+    def describe_invocations(
+        self,
+        *,
+        invoke_id: str | None = None,
+        command_id: str | None = None,
+        command_name: str | None = None,
+        command_type: str | None = None,
+        instance_id: str | None = None,
+        invocation_status: str | None = None,
+        max_results: int = 10,
+        next_token: str = "",
+    ) -> Page[InvocationRecord]:
+        """List invocations that fit every filter, newest first (spec 2.9)."""
+        accepts = accepting(
+            command_id=command_id,
+            command_name=command_name,
+            command_type=command_type,
+            invocation_status=invocation_status,
+        )
+        return self._reader.describe(
+            invoke_id=invoke_id,
+            instance_id=instance_id,
+            accepts=accepts,
+            max_results=max_results,
+            next_token=next_token,
+        )
+
+    @guarded
+    def describe_invocation(self, invoke_id: str) -> InvocationRecord:
+        """Return one invocation, or refuse with `InvalidInvokeId.NotFound`."""
+        return self._reader.record(invoke_id)
+
+    @guarded
+    def describe_invocation_results(
+        self,
+        invoke_id: str | None = None,
+        *,
+        instance_id: str | None = None,
+        invocation_status: str | None = None,
+        max_results: int = 10,
+        next_token: str = "",
+    ) -> Page[InvocationResult]:
+        """List what instances did: of one invocation, of one instance in all of them, or of one in one (spec 2.10)."""
+        statuses = [invocation_status] if invocation_status else None
+        if invoke_id and instance_id:
+            found = [self._reader.result(invoke_id, instance_id)]
+            return Page(items=[item for item in found if not statuses or item.invocation_status in statuses])
+        if invoke_id:
+            return self._reader.page_of_results(invoke_id, statuses, max_results, next_token)
+        if instance_id:
+            return self._reader.page_of_instance(instance_id, statuses, max_results, next_token)
+        raise refusal("InvalidParameter", "Give an invoke_id or an instance_id.")
+
+    def iter_results(self, invoke_id: str, *, statuses: Sequence[str] | None = None) -> Iterator[InvocationResult]:
+        """Yield the result of every instance of an invocation, or of those in one of *statuses*."""
+        return self._reader.results(invoke_id, statuses)
+
+    @guarded
+    def explain(self, invoke_id: str, instance_id: str) -> Explanation:
+        """Return the story of one instance in one invocation: each step with its time and reason."""
+        return self._reader.explain(invoke_id, instance_id)
+
+    @guarded
+    def invocation_status(self, invoke_id: str) -> InvocationStatus:
+        """Return an invocation's status; one small read, whatever the number of its instances."""
+        return self._reader.status(invoke_id)
+
+    @guarded
+    def wait(self, invoke_id: str, timeout_s: float | None = None) -> InvocationRecord:
+        """Block until every instance has finished; see `Invocation.wait`."""
+        return self._reader.wait(invoke_id, timeout_s)
+
+    def follow(self, invoke_id: str, timeout_s: float | None = None) -> Iterator[InvocationEvent]:
+        """Yield events until every instance has finished; see `Invocation.follow`."""
+        return self._reader.follow(invoke_id, timeout_s)
+
+    @guarded
+    def resolve_invocation(self, text: str) -> str:
+        """Return the id that `last`, a unique beginning of an id or a whole id stands for."""
+        return self._reader.resolve(text)
+
+    @guarded
+    def invocation(self, invoke_id: str) -> Invocation:
+        """Return a handle on an invocation that was started before."""
+        return Invocation(self, invoke_id, self._reader.head(invoke_id).snapshot.command_id)
+
+    @guarded
+    def describe_instances(
+        self,
+        *,
+        instance_ids: Sequence[str] = (),
+        tags: Mapping[str, str] | None = None,
+        names: Sequence[str] = (),
+        online: bool | None = None,
+        max_results: int = 50,
+        next_token: str = "",
+    ) -> Page[Instance]:
+        """List the hosts that were ever seen and fit every filter, sorted by id."""
+        return self._fleet.describe(
+            instance_ids=instance_ids,
+            tags=tags or {},
+            names=names,
+            online=online,
+            max_results=max_results,
+            next_token=next_token,
+        )
+
+    @guarded
+    def describe_cloud_assistant_status(
+        self,
+        *,
+        instance_ids: Sequence[str] = (),
+        os_type: str | None = None,
+        max_results: int = 10,
+        next_token: str = "",
+    ) -> Page[CloudAssistantStatus]:
+        """Tell whether instances can take commands: a heartbeat within two minutes (spec 3.5)."""
+        return self._fleet.status(
+            instance_ids=instance_ids, os_type=os_type, max_results=max_results, next_token=next_token
+        )
+
+    @guarded
+    def preview_targets(self, **targets: Any) -> TargetPreview:
+        """Return which instances a call with these targets would reach."""
+        found = self._runner.preview(targets)
+        return TargetPreview(
+            instance_ids=found.all, online=len(found.online), offline=len(found.offline), unknown=found.unknown
+        )
+
+    @guarded
+    def render(
+        self,
+        *,
+        instance_id: str,
+        command_id: str | None = None,
+        command_content: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+        type: str = CommandType.SHELL,  # noqa: A002
+        interpolation: str = Interpolation.TEXT,
+    ) -> Rendering:
+        """Return what a host would run, without running it; secrets are shown as they would be sent."""
+        if command_id is not None:
+            command = self._catalogue.get(command_id)
+        else:
+            asked = {"command_content": command_content or "", "type": type, "interpolation": interpolation}
+            request = parse(CommandRequest, {**asked, "enable_parameter": True})
+            command = self._catalogue.build(request, self._settings.unkept_content_bytes)
+        values = content.check_values(
+            parameters, command.parameter_names, command.parameter_definitions, enabled=command.enable_parameter
+        )
+        if not command.enable_parameter:
+            return Rendering(content=command.command_content, environment={})
+        known = {**built_ins(self._settings, "t-…", command.command_id), **self._host_built_ins(instance_id)}
+        try:
+            text, environment = templates.render(
+                command.command_content, values, known, command.type, command.interpolation
+            )
+        except ExecutionError as error:
+            raise refusal("InvalidParameter", str(error)) from error
+        return Rendering(content=text, environment=environment)
+
+    def _host_built_ins(self, instance_id: str) -> dict[str, str]:
+        known = self._fleet.read([instance_id])
+        return {"InstanceId": instance_id, "InstanceName": known[0].instance_name if known else ""}
+
+    @guarded
+    def dead_reports(self, *, max_results: int = 50) -> list[DeadReport]:
+        """Return the newest reports that were set aside, with the reason."""
+        return self._dead.newest(max_results)
+
+    @guarded
+    def drop_dead_reports(self) -> int:
+        """Forget the reports that were set aside; returns how many there were."""
+        return self._dead.drop()
+
+    @guarded
+    def server_time(self) -> str:
+        """Return the control plane's time as API text; also shows that the server answers."""
+        return clock.to_text(self._store.now_ms())
+
+
+_TARGETS = frozenset({"instance_ids", "tags", "names", "all_instances", "limit", "require_known"})
+
+
+def _split(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part what is to be run from where."""
+    given = {name: value for name, value in arguments.items() if value is not None}
+    targets = {name: value for name, value in given.items() if name in _TARGETS}
+    return {name: value for name, value in given.items() if name not in _TARGETS}, targets

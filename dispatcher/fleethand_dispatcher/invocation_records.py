@@ -1,0 +1,300 @@
+"""The records of invocations: created and changed by the scripts, read in pages."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import msgspec
+
+from fleethand_common.states import InstanceStatus
+from fleethand_dispatcher import keys, scripts
+from fleethand_dispatcher.changes import Change, arguments
+from fleethand_dispatcher.connection import BLOCK_S
+from fleethand_dispatcher.rows import Head, Row, row_decoder, snapshot_decoder
+
+if TYPE_CHECKING:
+    import redis
+
+_CHUNK = 1000
+_COUNTERS = [keys.counter(status) for status in InstanceStatus]
+_HEAD_FIELDS = ["snapshot", "created_at", "deliver_before", "total", "unfinished", "stop_at", "finished_at"]
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """Targets of a new invocation that start with the same row."""
+
+    instances: list[str]
+    status: InstanceStatus
+    row: str
+    """JSON of a `Row`."""
+    open: bool
+    """Whether something will still happen."""
+    watch_at: int | None
+    event: str | None
+    """JSON of the event, for rows that are finished from the start."""
+
+
+class Due(NamedTuple):
+    """A row that the reaper must look at."""
+
+    invoke_id: str
+    instance_id: str
+    row: Row
+
+
+class Entry(NamedTuple):
+    """One entry of the event stream."""
+
+    entry_id: bytes
+    instance_id: str
+    event: Mapping[str, Any]
+    data: str
+
+
+class InvocationRecords:
+    """Reads and writes invocations. Rows change only through `apply`."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._client = client
+        self._create = scripts.load(client, "create")
+        self._transition = scripts.load(client, "transition")
+        self._due = scripts.load(client, "due")
+        self._forget = scripts.load(client, "forget")
+
+    def create(
+        self, invoke_id: str, snapshot: bytes, order: bytes, times: Mapping[str, int], groups: Sequence[Group]
+    ) -> None:
+        """Record an invocation and its rows, all or nothing.
+
+        Args:
+            snapshot: JSON of a `Snapshot`.
+            order: JSON of the `ExecutionOrder`, kept to send it again.
+            times: `created_at` and `deliver_before`.
+        """
+        k = keys.invocation(invoke_id)
+        fields = {"snapshot": snapshot.decode(), "order": order.decode(), **times}
+        self._create(
+            keys=[
+                k.head,
+                k.rows,
+                k.targets,
+                k.events,
+                k.done,
+                keys.INVOCATIONS,
+                keys.WATCH,
+                keys.RESULTS,
+                keys.UNFINISHED,
+            ],
+            args=[invoke_id, msgspec.json.encode(fields), _encode_groups(groups), keys.INSTANCE_PREFIX],
+        )
+
+    def apply(self, changes: Mapping[str, Sequence[tuple[Change, str]]]) -> dict[str, list[tuple[str, str]]]:
+        """Apply changes, grouped by invocation, in order.
+
+        Returns:
+            Per invocation, the old and the new status of each change; equal where nothing changed, empty without a row.
+        """
+        calls = [
+            (invoke_id, pairs[start : start + _CHUNK])
+            for invoke_id, pairs in changes.items()
+            for start in range(0, len(pairs), _CHUNK)
+        ]
+        answers: dict[str, list[tuple[str, str]]] = {invoke_id: [] for invoke_id in changes}
+        for (invoke_id, _), answer in zip(calls, self._run(calls), strict=True):
+            answers[invoke_id] += [(old.decode(), new.decode()) for old, new in answer]
+        return answers
+
+    def _run(self, calls: Sequence[tuple[str, Sequence[tuple[Change, str]]]]) -> list[list[tuple[bytes, bytes]]]:
+        if len(calls) == 1:  # one round trip instead of two: a pipeline first asks whether the script is known
+            return [self._transit(*calls[0], self._client)]
+        pipe = self._client.pipeline(transaction=False)
+        for invoke_id, pairs in calls:
+            self._transit(invoke_id, pairs, pipe)
+        return pipe.execute()
+
+    def _transit(self, invoke_id: str, pairs: Sequence[tuple[Change, str]], client: "redis.Redis") -> Any:
+        k = keys.invocation(invoke_id)
+        return self._transition(
+            keys=[k.head, k.rows, k.outputs, k.live, k.events, k.done, keys.WATCH, keys.INVOKED, keys.UNFINISHED],
+            args=[invoke_id, keys.INSTANCE_PREFIX, *arguments(pairs)],
+            client=client,
+        )
+
+    def head(self, invoke_id: str) -> Head | None:
+        """Read an invocation's head, or None; the cost does not depend on its size."""
+        return self.heads([invoke_id])[0]
+
+    def heads(self, invoke_ids: Sequence[str]) -> list[Head | None]:
+        """Read several heads in one round trip."""
+        pipe = self._client.pipeline(transaction=False)
+        for invoke_id in invoke_ids:
+            pipe.hmget(keys.invocation(invoke_id).head, _HEAD_FIELDS + _COUNTERS)
+        return [_decode_head(values) for values in pipe.execute()]
+
+    def counts(self, invoke_id: str) -> dict[InstanceStatus, int]:
+        """Read how many instances are in each status; empty for an unknown invocation."""
+        values = cast("list[bytes | None]", self._client.hmget(keys.invocation(invoke_id).head, _COUNTERS))
+        return _decode_counts(values)
+
+    def orders(self, invoke_ids: Sequence[str]) -> list[bytes | None]:
+        """Read the orders of several invocations, to send them again."""
+        pipe = self._client.pipeline(transaction=False)
+        for invoke_id in invoke_ids:
+            pipe.hget(keys.invocation(invoke_id).head, "order")
+        return cast("list[bytes | None]", pipe.execute())
+
+    def mark_stop(self, invoke_id: str, at_ms: int) -> None:
+        """Note when a caller first asked to stop the invocation."""
+        self._client.hsetnx(keys.invocation(invoke_id).head, "stop_at", str(at_ms))
+
+    def row(self, invoke_id: str, instance_id: str) -> Row | None:
+        """Read one row, or None."""
+        return self.rows(invoke_id, [instance_id])[0]
+
+    def rows(self, invoke_id: str, instance_ids: Sequence[str]) -> list[Row | None]:
+        """Read the rows of some instances."""
+        if not instance_ids:
+            return []
+        raw = cast("list[bytes | None]", self._client.hmget(keys.invocation(invoke_id).rows, list(instance_ids)))
+        return [row_decoder.decode(value) if value else None for value in raw]
+
+    def targets(self, invoke_id: str, start: int = 0, count: int | None = None) -> list[str]:
+        """Read the instance ids of an invocation, in the caller's order."""
+        end = -1 if count is None else start + count - 1
+        raw = cast("list[bytes]", self._client.lrange(keys.invocation(invoke_id).targets, start, end))
+        return [value.decode() for value in raw]
+
+    def outputs(self, invoke_id: str, digests: Sequence[str]) -> dict[str, str]:
+        """Read the kept outputs by digest."""
+        wanted = sorted({digest for digest in digests if digest})
+        if not wanted:
+            return {}
+        raw = cast("list[bytes | None]", self._client.hmget(keys.invocation(invoke_id).outputs, wanted))
+        return {digest: (value or b"").decode() for digest, value in zip(wanted, raw, strict=True)}
+
+    def live_outputs(self, invoke_id: str, instance_ids: Sequence[str]) -> dict[str, str]:
+        """Read the outputs so far of instances that still run."""
+        if not instance_ids:
+            return {}
+        raw = cast("list[bytes | None]", self._client.hmget(keys.invocation(invoke_id).live, list(instance_ids)))
+        return {name: value.decode() for name, value in zip(instance_ids, raw, strict=True) if value}
+
+    def newest(self, *, before: tuple[int, str] | None, instance_id: str | None = None) -> Iterator[tuple[str, int]]:
+        """Yield invocation ids and their times of creation, newest first.
+
+        Args:
+            before: the last pair that the caller has, or None to begin.
+            instance_id: only those that target this instance.
+        """
+        index = keys.instance_invocations(instance_id) if instance_id else keys.INVOCATIONS
+        upper: str | int = before[0] if before else "+inf"
+        skip = before[1] if before else None
+        start = 0
+        while True:
+            found = cast(
+                "list[tuple[bytes, float]]",
+                self._client.zrevrangebyscore(index, upper, "-inf", start=start, num=_CHUNK, withscores=True),
+            )
+            for raw, score in found:
+                if skip is None:
+                    yield raw.decode(), int(score)
+                elif raw.decode() == skip or score < float(upper):
+                    skip = None
+                    if score < float(upper):
+                        yield raw.decode(), int(score)
+            if len(found) < _CHUNK:
+                return
+            start += _CHUNK
+
+    def oldest(self) -> list[tuple[str, int]]:
+        """Return all invocation ids and their times of creation, oldest first."""
+        found = cast("list[tuple[bytes, float]]", self._client.zrange(keys.INVOCATIONS, 0, -1, withscores=True))
+        return [(raw.decode(), int(score)) for raw, score in found]
+
+    def ids_starting_with(self, prefix: str) -> list[str]:
+        """Return the invocation ids that begin with *prefix*, ten at most."""
+        found: list[str] = []
+        for raw, _ in self._client.zscan_iter(keys.INVOCATIONS, match=prefix + "*", count=_CHUNK):
+            found.append(raw.decode())
+            if len(found) == 10:  # noqa: PLR2004
+                break
+        return found
+
+    def due(self, limit: int, claim_ms: int) -> tuple[int, list[Due]]:
+        """Take rows that must be looked at; nobody else gets them for *claim_ms*. Returns the server's time, too."""
+        answer = cast("list[Any]", self._due(keys=[keys.WATCH], args=[keys.INVOCATION_PREFIX, limit, claim_ms]))
+        triples = zip(*[iter(answer[1:])] * 3, strict=True)
+        return int(answer[0]), [Due(t.decode(), i.decode(), row_decoder.decode(row)) for t, i, row in triples]
+
+    def unfinished(self) -> list[str]:
+        """Return the ids of the invocations that have an unfinished instance, oldest first."""
+        return [raw.decode() for raw in cast("list[bytes]", self._client.zrange(keys.UNFINISHED, 0, -1))]
+
+    def unfinished_of(self, command_id: str) -> str | None:
+        """Return an unfinished invocation of a command, or None."""
+        invoke_ids = self.unfinished()
+        for invoke_id, head in zip(invoke_ids, self.heads(invoke_ids), strict=True):
+            if head and head.snapshot.command_id == command_id:
+                return invoke_id
+        return None
+
+    def wait_done(self, invoke_id: str, after: bytes, timeout_s: float) -> bytes:
+        """Block until the last instance has finished since *after*, at most *timeout_s*; the caller looks again.
+
+        Returns:
+            Where the next wait begins: a guess about a silent host can be replaced, and then there is a next time.
+        """
+        block_ms = max(1, int(min(timeout_s, BLOCK_S) * 1000))
+        answer = self._client.xread({keys.invocation(invoke_id).done: after}, block=block_ms)
+        return cast("Any", answer)[0][1][-1][0] if answer else after
+
+    def events(self, invoke_id: str, after: bytes, timeout_s: float | None) -> list[Entry]:
+        """Read events after entry *after*; with a timeout, block that long for the first."""
+        block = None if timeout_s is None else max(1, int(min(timeout_s, BLOCK_S) * 1000))
+        answer = self._client.xread({keys.invocation(invoke_id).events: after}, count=_CHUNK, block=block)
+        entries = cast("list[Any]", answer)[0][1] if answer else []
+        return [
+            Entry(entry_id, fields[b"i"].decode(), msgspec.json.decode(fields[b"e"]), fields.get(b"d", b"").decode())
+            for entry_id, fields in entries
+        ]
+
+    def forget(self, invoke_id: str) -> int:
+        """Remove a finished invocation and all that hangs on it; returns the rows removed, -1 if it is unfinished."""
+        names = [*keys.invocation(invoke_id), keys.INVOCATIONS, keys.WATCH, keys.RESULTS]
+        return int(cast("int", self._forget(keys=names, args=[invoke_id, keys.INSTANCE_PREFIX])))
+
+
+def _encode_groups(groups: Sequence[Group]) -> bytes:
+    plain = [
+        {
+            "instances": group.instances,
+            "status": group.status,
+            "row": group.row,
+            "open": group.open,
+            "watch_at": group.watch_at or False,
+            "event": group.event or False,
+        }
+        for group in groups
+        if group.instances
+    ]
+    return msgspec.json.encode(plain)
+
+
+def _decode_counts(values: Sequence[bytes | None]) -> dict[InstanceStatus, int]:
+    pairs = zip(InstanceStatus, values, strict=True)
+    return {status: int(value) for status, value in pairs if value and int(value)}
+
+
+def _decode_head(values: Sequence[bytes | None]) -> Head | None:
+    snapshot, created_at, deliver_before, total, unfinished, stop_at, finished_at = values[:7]
+    if snapshot is None or created_at is None or deliver_before is None:
+        return None
+    return Head(
+        snapshot=snapshot_decoder.decode(snapshot),
+        created_at=int(created_at),
+        deliver_before=int(deliver_before),
+        total=int(total or 0),
+        unfinished=int(unfinished or 0),
+        counts=_decode_counts(values[7:]),
+        stop_at=int(stop_at) if stop_at else None,
+        finished_at=int(finished_at) if finished_at else None,
+    )

@@ -1,0 +1,12 @@
+-- Move reports to the list of one aggregator, where they stay until it has applied them, and note that it lives.
+-- KEYS: reports, taken list, aggregators
+-- ARGV: aggregator id, how many at most
+-- Returns all that the aggregator now holds, oldest first.
+local reports, taken, aggregators = unpack(KEYS)
+local clock = redis.call('TIME')
+redis.call('HSET', aggregators, ARGV[1], clock[1] * 1000 + math.floor(clock[2] / 1000))
+local more = redis.call('RPOP', reports, ARGV[2])
+if more then
+    for _, report in ipairs(more) do redis.call('RPUSH', taken, report) end
+end
+return redis.call('LRANGE', taken, 0, -1)

@@ -1,0 +1,217 @@
+"""What the dispatcher answers with: frozen records whose fields are the API's, in snake_case.
+
+Times are aware UTC datetimes, None for what has not happened; sizes and durations carry their unit in the name.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from fleethand_common.commands import CommandType, Interpolation, RepeatMode, TerminationMode
+from fleethand_common.states import InstanceStatus, InvocationStatus
+
+T = TypeVar("T")
+
+
+class Record(BaseModel):
+    """The base of all answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ParameterDefinition(Record):
+    """What a value of one parameter must look like (spec 7.6). A secret value is masked wherever it is shown."""
+
+    parameter_name: str
+    description: str = ""
+    default_value: str | None = None
+    required: bool = False
+    possible_values: tuple[str, ...] = ()
+    pattern_regex: str = ""
+    secret: bool = False
+
+
+class Command(Record):
+    """A stored command (spec 2.4)."""
+
+    command_id: str
+    name: str
+    description: str = ""
+    type: CommandType
+    command_content: str
+    working_dir: str = ""
+    timeout_s: int
+    enable_parameter: bool = False
+    interpolation: Interpolation = Interpolation.TEXT
+    parameter_names: tuple[str, ...] = ()
+    parameter_definitions: tuple[ParameterDefinition, ...] = ()
+    creation_time: datetime
+    invoke_times: int = 0
+
+
+class InvocationRecord(Record):
+    """One request to run a command on targets (spec 2.9). `parameters` shows secrets as `******`."""
+
+    invoke_id: str
+    command_id: str
+    command_name: str
+    command_description: str
+    command_type: CommandType
+    command_content: str
+    enable_parameter: bool
+    interpolation: Interpolation
+    parameters: Mapping[str, str]
+    repeat_mode: RepeatMode
+    timeout_s: int
+    working_dir: str
+    username: str
+    termination_mode: TerminationMode
+    creation_time: datetime
+    deliver_before: datetime
+    stop_time: datetime | None
+    finished_time: datetime | None
+    invocation_status: InvocationStatus
+    counts: Mapping[InstanceStatus, int]
+    """Instances per status; statuses that none is in are left out."""
+    instance_count: int
+
+
+class InvocationResult(Record):
+    """What one instance did in one invocation (spec 2.10)."""
+
+    invoke_id: str
+    command_id: str
+    instance_id: str
+    instance_name: str = ""
+    invocation_status: InstanceStatus
+    exit_code: int | None = None
+    error_code: str = ""
+    error_info: str = ""
+    output: str = ""
+    dropped: int = 0
+    repeats: int = 0
+    creation_time: datetime
+    start_time: datetime | None = None
+    finished_time: datetime | None = None
+    stop_time: datetime | None = None
+    update_time: datetime
+    presumed: bool = False
+    """True while the status is the control plane's guess about a silent host."""
+    waiting: str = ""
+    """Why it is still Pending, e.g. `waiting, last seen 2026-01-31T23:59:59Z`; empty otherwise."""
+    username: str = ""
+    termination_mode: TerminationMode = TerminationMode.PROCESS_TREE
+
+
+class Step(Record):
+    """One step of one instance's way through an invocation, for `explain`."""
+
+    at: datetime
+    what: str
+    """A status, or what else happened: `created`, `sent`, `accepted` …"""
+    detail: str = ""
+
+
+class Explanation(Record):
+    """The whole story of one instance in one invocation."""
+
+    result: InvocationResult
+    steps: tuple[Step, ...]
+
+
+class InvocationEvent(Record):
+    """Something that happened in an invocation, as `Invocation.follow` yields it."""
+
+    kind: Literal["status", "output"]
+    invoke_id: str
+    instance_id: str
+    at: datetime
+    status: InstanceStatus
+    data: str = ""
+    """The new piece of output of an `output` event."""
+    error_code: str = ""
+    error_info: str = ""
+    presumed: bool = False
+
+
+class StopDisposition(StrEnum):
+    """What became of a request to stop; never a status."""
+
+    STOPPING = "stopping"
+    """The host was asked; it will confirm."""
+    CANCELLED = "cancelled"
+    """It had not been sent to the host and is withdrawn."""
+    ALREADY_FINISHED = "already finished"
+    NOT_FOUND = "not found"
+    """The instance is no target of this invocation."""
+
+
+class Instance(Record):
+    """A host, as its last heartbeat told it."""
+
+    instance_id: str
+    instance_name: str
+    online: bool
+    tags: Mapping[str, str]
+    last_seen_at: datetime
+    first_seen_at: datetime
+    os_type: str
+    os_version: str
+    worker_version: str
+    time_zone: str
+    boot_id: str
+    running: tuple[str, ...]
+    """Invocations that execute now."""
+    queued: int
+    waiting: int
+    """Orders that were not accepted yet."""
+    invocation_count: int
+    last_invoked_time: datetime | None
+
+
+class CloudAssistantStatus(Record):
+    """Whether an instance can take commands (spec 3.5)."""
+
+    instance_id: str
+    cloud_assistant_status: bool
+    cloud_assistant_version: str
+    os_type: str
+    last_heartbeat_time: datetime | None
+    last_invoked_time: datetime | None
+    invocation_count: int
+    active_task_count: int
+    support_session_manager: bool = False
+
+
+class TargetPreview(Record):
+    """Which instances a call would reach."""
+
+    instance_ids: tuple[str, ...]
+    online: int
+    offline: int
+    unknown: tuple[str, ...]
+
+
+class Rendering(Record):
+    """What a host would run."""
+
+    content: str
+    environment: Mapping[str, str]
+
+
+class DeadReport(Record):
+    """A report that could not be used, and why."""
+
+    at: datetime
+    reason: str
+    body: str
+
+
+class Page(Record, Generic[T]):
+    """Some of the answers; `next_token` is empty on the last page."""
+
+    items: Sequence[T]
+    next_token: str = ""

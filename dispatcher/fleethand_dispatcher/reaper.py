@@ -1,0 +1,126 @@
+"""The reaper of deadlines: sends again what nobody took, asks who is silent, and at last says so.
+
+It judges nobody while reports wait to be read: the answer may be among them.
+"""
+
+import logging
+from collections import defaultdict
+
+from fleethand_common.instance_errors import INSTANCE_ERRORS, InstanceErrorCode
+from fleethand_common.states import InstanceStatus
+from fleethand_dispatcher.bus import ReportBus
+from fleethand_dispatcher.changes import Change, presumption
+from fleethand_dispatcher.courier import Courier
+from fleethand_dispatcher.invocation_records import Due
+from fleethand_dispatcher.rows import Head, Row
+from fleethand_dispatcher.settings import Settings
+from fleethand_dispatcher.store import Store
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 1000
+_CLAIM_MS = 10_000
+_LATE_MS = 2_000
+"""A host that refuses an order at the last moment needs a moment to say so."""
+
+
+class Reaper:
+    """Looks at rows whose time has come."""
+
+    def __init__(self, store: Store, reports: ReportBus, courier: Courier, settings: Settings) -> None:
+        self._store = store
+        self._reports = reports
+        self._courier = courier
+        self._settings = settings
+        self._lease_ms = int(settings.lease_s * 1000)
+
+    def look(self) -> int:
+        """Treat the rows that are due, some at a time; returns how many."""
+        if self._reports.backlog():
+            return 0
+        now_ms, due = self._store.invocations.due(_BATCH, _CLAIM_MS)
+        if not due:
+            return 0
+        invoke_ids = list({item.invoke_id for item in due})
+        heads = dict(zip(invoke_ids, self._store.invocations.heads(invoke_ids), strict=True))
+        seen = self._last_seen(due)
+        changes: defaultdict[str, list[tuple[Change, str]]] = defaultdict(list)
+        again: list[tuple[str, str]] = []
+        for item in due:
+            head = heads[item.invoke_id]
+            change = self._judge(item, head, seen[item.instance_id], now_ms) if head else None
+            if change is not None:
+                changes[item.invoke_id].append((change, ""))
+            elif head is not None:
+                again.append((item.invoke_id, item.instance_id))
+        if changes:
+            self._store.invocations.apply(changes)
+        self._courier.send_again(again, "nobody had taken it")
+        return len(due)
+
+    def _last_seen(self, due: list[Due]) -> dict[str, int | None]:
+        instance_ids = list({item.instance_id for item in due})
+        return dict(zip(instance_ids, self._store.instances.seen(instance_ids), strict=True))
+
+    def _judge(self, item: Due, head: Head, seen: int | None, now_ms: int) -> Change | None:
+        """Return the change to make, or None where a message must be sent again."""
+        row = item.row
+        online = seen is not None and now_ms - seen <= self._settings.online_within_s * 1000
+        match row.status:
+            case InstanceStatus.PENDING if row.accepted_at is None:
+                return self._judge_undelivered(item, head, seen, now_ms, online=online)
+            case InstanceStatus.PENDING:
+                return self._judge_queued(item, head, now_ms)
+            case InstanceStatus.RUNNING:
+                return self._judge_running(item, now_ms, online=online)
+            case InstanceStatus.STOPPING:
+                return self._judge_stopping(item, head, now_ms, online=online)
+            case _:
+                return Change(i=item.instance_id, kind="later", watch_at=now_ms + self._lease_ms)
+
+    def _judge_undelivered(
+        self, item: Due, head: Head, seen: int | None, now_ms: int, *, online: bool
+    ) -> Change | None:
+        if now_ms < head.deliver_before + _LATE_MS:
+            wait_until = head.deliver_before + _LATE_MS
+            if online and now_ms < head.deliver_before:
+                return None
+            return Change(i=item.instance_id, kind="later", watch_at=wait_until)
+        if seen is None:
+            code = InstanceErrorCode.INSTANCE_NOT_EXISTS
+        else:
+            code = InstanceErrorCode.DELIVERY_TIMEOUT if online else InstanceErrorCode.CLIENT_NOT_ONLINE
+        return presumption(item.instance_id, InstanceStatus.PENDING, code, INSTANCE_ERRORS[code].info)
+
+    def _judge_queued(self, item: Due, head: Head, now_ms: int) -> Change:
+        if now_ms < head.deliver_before + self._lease_ms:
+            return Change(i=item.instance_id, kind="later", watch_at=head.deliver_before + self._lease_ms)
+        info = "The host had taken the command, has not said that it started it, and must not start it any more."
+        return presumption(item.instance_id, InstanceStatus.PENDING, InstanceErrorCode.DELIVERY_TIMEOUT, info)
+
+    def _judge_running(self, item: Due, now_ms: int, *, online: bool) -> Change | None:
+        if online and item.row.asked_count == 0:
+            self._courier.ask_again(item.invoke_id, item.instance_id, item.row, now_ms)
+            return None
+        return _silent(item.instance_id, InstanceStatus.RUNNING)
+
+    def _judge_stopping(self, item: Due, head: Head, now_ms: int, *, online: bool) -> Change | None:
+        deadline = self._stop_deadline(item.row, head)
+        if now_ms < deadline:
+            if online:
+                return None
+            return Change(i=item.instance_id, kind="later", watch_at=deadline)
+        if item.row.started_at is None:
+            info = "The host has not confirmed it; it must not start the command any more."
+            return presumption(item.instance_id, InstanceStatus.STOPPING, None, info)
+        return _silent(item.instance_id, InstanceStatus.STOPPING)
+
+    def _stop_deadline(self, row: Row, head: Head) -> int:
+        """Until when the host may confirm a stop: the command itself ends by its timeout in any case."""
+        begin = head.deliver_before if row.started_at is None else row.started_at + head.snapshot.timeout_s * 1000
+        return max(begin, row.stop_at or 0) + int(head.snapshot.stop_grace_s * 1000) + self._lease_ms
+
+
+def _silent(instance_id: str, current: InstanceStatus) -> Change:
+    code = InstanceErrorCode.CLIENT_NOT_RESPONSE
+    return presumption(instance_id, current, code, INSTANCE_ERRORS[code].info)

@@ -1,0 +1,266 @@
+"""Run, invoke, stop and retry: what starts and ends invocations (spec 2.5 to 2.7)."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from fleethand_common import messages, templates
+from fleethand_common.commands import TerminationMode
+from fleethand_common.errors import ExecutionError
+from fleethand_common.states import InstanceStatus
+from fleethand_dispatcher import content
+from fleethand_dispatcher.api_errors import refusal
+from fleethand_dispatcher.catalogue import Catalogue
+from fleethand_dispatcher.changes import Change
+from fleethand_dispatcher.courier import Courier
+from fleethand_dispatcher.launching import Launch, Launcher
+from fleethand_dispatcher.models import Command, StopDisposition
+from fleethand_dispatcher.requests import (
+    CommandRequest,
+    InvokeRequest,
+    TargetsRequest,
+    check_client_token,
+    check_timeout,
+    check_working_dir,
+    parse,
+)
+from fleethand_dispatcher.rows import Snapshot
+from fleethand_dispatcher.settings import Settings
+from fleethand_dispatcher.store import Store
+from fleethand_dispatcher.targets import Targets, resolve
+
+_CHUNK = 1000
+
+
+class Started(NamedTuple):
+    """What a call to run something made; `invoke_id` is empty for a dry run."""
+
+    invoke_id: str
+    command_id: str
+
+
+class Runner:
+    """Starts and stops invocations, behind every door."""
+
+    def __init__(self, store: Store, courier: Courier, catalogue: Catalogue, settings: Settings) -> None:
+        self._store = store
+        self._courier = courier
+        self._catalogue = catalogue
+        self._settings = settings
+        self._launcher = Launcher(store, courier, settings)
+
+    def create_once(self, values: Mapping[str, Any], client_token: str | None) -> Command:
+        """Keep a new command, once per client token."""
+        digest = _digest("create", repr(sorted(values.items())))
+
+        def start() -> Started:
+            return Started("-", self._catalogue.create(values).command_id)
+
+        return self._catalogue.get(
+            self._once("create_command", check_client_token(client_token), digest, start).command_id
+        )
+
+    def run(
+        self, command: Mapping[str, Any], invoke: Mapping[str, Any], targets: Mapping[str, Any], *, keep: bool
+    ) -> Started:
+        """Make a command, kept or not, and run it."""
+        request = parse(InvokeRequest, invoke)
+        limit = self._settings.kept_content_bytes if keep else self._settings.unkept_content_bytes
+        made = self._catalogue.build(parse(CommandRequest, command), limit)
+        if keep and not made.name:
+            raise refusal("MissingParameter.Name", "A kept command needs a name.")
+        aim = parse(TargetsRequest, targets)
+        digest = _digest("run", made.model_dump_json(exclude={"command_id", "creation_time"}), request, aim, str(keep))
+
+        def start() -> Started:
+            launch = self._prepare(made, request, aim)
+            if request.dry_run:
+                return Started("", "")
+            if keep:
+                self._catalogue.keep(made)
+            return self._launch(launch, counted=keep)
+
+        return self._once("run_command", request.client_token, digest, start)
+
+    def invoke(
+        self, command_id: str, invoke: Mapping[str, Any], targets: Mapping[str, Any], overrides: Mapping[str, Any]
+    ) -> Started:
+        """Run a kept command, with its own timeout and directory unless *overrides* has others."""
+        request = parse(InvokeRequest, invoke)
+        aim = parse(TargetsRequest, targets)
+        command = self._override(self._catalogue.get(command_id), overrides)
+        digest = _digest("invoke", command.command_id, request, aim, repr(sorted(overrides.items())))
+
+        def start() -> Started:
+            launch = self._prepare(command, request, aim)
+            return Started("", "") if request.dry_run else self._launch(launch, counted=True)
+
+        return self._once("invoke_command", request.client_token, digest, start)
+
+    def retry(self, invoke_id: str, only: Sequence[str]) -> Started:
+        """Run the same once more on the instances that are in one of the statuses *only*."""
+        statuses = {_status(text) for text in only}
+        head = self._store.invocations.head(invoke_id)
+        body = self._store.invocations.orders([invoke_id])[0]
+        if head is None or body is None:
+            raise refusal("InvalidInvokeId.NotFound", f"There is no invocation {invoke_id!r}.")
+        instance_ids = [
+            instance_id
+            for chunk in self._chunks(invoke_id)
+            for instance_id, row in zip(chunk, self._store.invocations.rows(invoke_id, chunk), strict=True)
+            if row and row.status in statuses
+        ]
+        if not instance_ids:
+            asked = ", ".join(sorted(statuses))
+            raise refusal("MissingParam.InstanceId", f"No instance of {invoke_id} is {asked}: nothing to retry.")
+        targets = self._resolve(TargetsRequest(instance_ids=tuple(instance_ids)))
+        order: messages.ExecutionOrder = messages.decode_order(body)
+        return self._launch(Launch(snapshot=head.snapshot, parameters=order.parameters, targets=targets), counted=False)
+
+    def preview(self, targets: Mapping[str, Any]) -> Targets:
+        """Return which instances a call would reach."""
+        return self._resolve(parse(TargetsRequest, targets))
+
+    def stop(self, invoke_id: str, instance_ids: Sequence[str]) -> dict[str, StopDisposition]:
+        """Withdraw what was not sent, ask the hosts to stop the rest."""
+        head = self._store.invocations.head(invoke_id)
+        if head is None:
+            raise refusal("InvalidInvokeId.NotFound", f"There is no invocation {invoke_id!r}.")
+        now_ms = self._store.now_ms()
+        self._store.invocations.mark_stop(invoke_id, now_ms)
+        given = list(dict.fromkeys(instance_ids))
+        chunks = [given[i : i + _CHUNK] for i in range(0, len(given), _CHUNK)] if given else self._chunks(invoke_id)
+        dispositions: dict[str, StopDisposition] = {}
+        for chunk in chunks:
+            dispositions |= self._stop_some(invoke_id, chunk, now_ms)
+        return dispositions
+
+    def _stop_some(self, invoke_id: str, chunk: Sequence[str], now_ms: int) -> dict[str, StopDisposition]:
+        again_ms = int(self._settings.redeliver_after_s * 1000)
+        changes = [(Change(i=i, kind="stop", watch_after_ms=again_ms), "") for i in chunk]
+        answers = self._store.invocations.apply({invoke_id: changes})[invoke_id]
+        dispositions = {i: _disposition(old, new) for i, (old, new) in zip(chunk, answers, strict=True)}
+        asked = [i for i, disposition in dispositions.items() if disposition is StopDisposition.STOPPING]
+        rows = dict(zip(asked, self._store.invocations.rows(invoke_id, asked), strict=True))
+        if rows:
+            self._courier.send_stop(invoke_id, {i: row for i, row in rows.items() if row}, now_ms)
+        return dispositions
+
+    def _chunks(self, invoke_id: str) -> list[list[str]]:
+        everyone = self._store.invocations.targets(invoke_id)
+        return [everyone[i : i + _CHUNK] for i in range(0, len(everyone), _CHUNK)]
+
+    def _override(self, command: Command, overrides: Mapping[str, Any]) -> Command:
+        changed = {name: value for name, value in overrides.items() if value is not None}
+        if "timeout_s" in changed:
+            check_timeout(changed["timeout_s"], self._settings.timeout_max_s)
+        if "working_dir" in changed:
+            check_working_dir(changed["working_dir"])
+        return command.model_copy(update=changed)
+
+    def _resolve(self, request: TargetsRequest) -> Targets:
+        return resolve(
+            request,
+            self._store.instances,
+            now_ms=self._store.now_ms(),
+            online_within_ms=self._settings.online_within_s * 1000,
+            maximum=self._settings.instances_per_call_max,
+        )
+
+    def _prepare(self, command: Command, request: InvokeRequest, aim: TargetsRequest) -> Launch:
+        """Check everything that is left to check, so that nothing is sent of a request that cannot be met."""
+        values = content.check_values(
+            request.parameters,
+            command.parameter_names,
+            command.parameter_definitions,
+            enabled=command.enable_parameter,
+        )
+        secret = [d.parameter_name for d in command.parameter_definitions if d.secret]
+        snapshot = Snapshot(
+            command_id=command.command_id,
+            command_name=command.name,
+            command_description=command.description,
+            command_type=command.type,
+            command_content=command.command_content,
+            enable_parameter=command.enable_parameter,
+            interpolation=command.interpolation,
+            parameters=content.mask(values, secret),
+            secret_names=secret,
+            timeout_s=command.timeout_s,
+            stop_grace_s=self._settings.stop_grace_s,
+            working_dir=command.working_dir,
+            username=request.username,
+            termination_mode=TerminationMode(request.termination_mode),
+            deliver_within_s=request.deliver_within_s,
+        )
+        self._check_filled_size(command, values)
+        return Launch(snapshot=snapshot, parameters=values, targets=self._resolve(aim))
+
+    def _check_filled_size(self, command: Command, values: Mapping[str, str]) -> None:
+        if not command.enable_parameter:
+            return
+        stand_in = dict.fromkeys(templates.BUILT_INS, "")
+        try:
+            filled, environment = templates.render(
+                command.command_content,
+                values,
+                stand_in,
+                command.type,
+                command.interpolation,
+            )
+        except ExecutionError:
+            return  # an unknown built-in ends as Invalid on each instance, as the API has it
+        content.check_size(filled + "".join(environment.values()), self._settings.unkept_content_bytes)
+
+    def _launch(self, launch: Launch, *, counted: bool) -> Started:
+        now_ms = self._store.now_ms()
+        if self._store.count_today(now_ms) > self._settings.invocations_per_day_max:
+            bound = f"{self._settings.invocations_per_day_max} a day are allowed (invocations_per_day_max)."
+            raise refusal("Invocation.ExceedQuota", bound)
+        invoke_id = self._launcher.launch(launch, now_ms)
+        if counted:
+            self._store.commands.invoked(launch.snapshot.command_id)
+        return Started(invoke_id, launch.snapshot.command_id)
+
+    def _once(self, verb: str, client_token: str | None, digest: str, start: Callable[[], Started]) -> Started:
+        """Run *start* once per client token; a second call gets the first one's answer (spec 1.7)."""
+        if client_token is None:
+            return start()
+        held = self._store.claim_token(verb, client_token, digest)
+        if held is not None:
+            if held.digest != digest:
+                raise refusal("IdempotentParameterMismatch", f"Token: {client_token!r}.")
+            if not held.answer:
+                raise refusal("IdempotentProcessing", f"Token: {client_token!r}; try again.")
+            return Started(*held.answer.split(" "))
+        answer = None
+        try:
+            started = start()
+            answer = " ".join(started) if started.invoke_id else None
+        finally:
+            self._store.settle_token(verb, client_token, digest, answer)
+        return started
+
+
+def _digest(*parts: Any) -> str:
+    flat = [p.model_dump_json(exclude={"client_token"}) if isinstance(p, Request) else p for p in parts]
+    return hashlib.blake2b(msgspec.json.encode(flat), digest_size=16).hexdigest()
+
+
+def _status(text: str) -> InstanceStatus:
+    for status in InstanceStatus:
+        if status.lower() == text.lower():
+            return status
+    raise refusal("InvalidParameter.Status", f"Cannot use {text!r}; there are {', '.join(InstanceStatus)}.")
+
+
+def _disposition(old: str, new: str) -> StopDisposition:
+    if not old:
+        return StopDisposition.NOT_FOUND
+    if new == InstanceStatus.STOPPING:
+        return StopDisposition.STOPPING
+    if new == InstanceStatus.CANCELLED and old != new:
+        return StopDisposition.CANCELLED
+    return StopDisposition.ALREADY_FINISHED

@@ -1,0 +1,78 @@
+"""The records in Redis: one object that holds all who read and write them; the keys are in `keys.py`."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from fleethand_dispatcher import keys
+from fleethand_dispatcher.command_records import CommandRecords
+from fleethand_dispatcher.connection import connect
+from fleethand_dispatcher.instance_records import InstanceRecords
+from fleethand_dispatcher.invocation_records import InvocationRecords
+
+if TYPE_CHECKING:
+    import redis
+
+TOKEN_LIFE_S = 86_400
+_DAY_LIFE_S = 2 * 86_400
+
+
+class ClientToken(msgspec.Struct, frozen=True):
+    """What a client token stands for: the digest of its request, and the answer, empty while it is worked on."""
+
+    digest: str
+    answer: str
+
+
+class Store:
+    """All records of one server."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self.client = client
+        self.commands = CommandRecords(client)
+        self.invocations = InvocationRecords(client)
+        self.instances = InstanceRecords(client)
+
+    @classmethod
+    def at(cls, url: str) -> "Store":
+        """Return the store of the server at *url*."""
+        return cls(connect(url))
+
+    def now_ms(self) -> int:
+        """Return the control plane's time: the server's."""
+        seconds, micros = self.client.time()
+        return seconds * 1000 + micros // 1000
+
+    def claim_token(self, verb: str, client_token: str, digest: str) -> ClientToken | None:
+        """Claim a client token for a request; returns what it stands for already, or None if it is now ours."""
+        key = keys.token(verb, client_token)
+        fresh = msgspec.json.encode(ClientToken(digest, ""))
+        if self.client.set(key, fresh, nx=True, ex=TOKEN_LIFE_S):
+            return None
+        raw = cast("bytes | None", self.client.get(key))
+        return msgspec.json.decode(raw, type=ClientToken) if raw else self.claim_token(verb, client_token, digest)
+
+    def settle_token(self, verb: str, client_token: str, digest: str, answer: str | None) -> None:
+        """Remember the answer of a request; None gives the token back, as the request failed."""
+        key = keys.token(verb, client_token)
+        if answer is None:
+            self.client.delete(key)
+        else:
+            self.client.set(key, msgspec.json.encode(ClientToken(digest, answer)), ex=TOKEN_LIFE_S)
+
+    def count_today(self, now_ms: int) -> int:
+        """Count one more invocation of the day, UTC, and return how many there are now."""
+        key = keys.day(datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%d"))
+        pipe = self.client.pipeline(transaction=True)
+        pipe.incr(key)
+        pipe.expire(key, _DAY_LIFE_S)
+        return cast("int", pipe.execute()[0])
+
+    def results_held(self) -> int:
+        """Return the number of rows of all invocations."""
+        return int(cast("bytes | None", self.client.get(keys.RESULTS)) or 0)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
