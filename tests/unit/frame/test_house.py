@@ -7,8 +7,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import pytest
-
 import fleethand_worker
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -1,0 +1,249 @@
+"""Writes the pages of docs/reference that follow from the code: states, error codes, settings and the command line.
+
+`python docs/generate.py` writes them; `--check` writes nothing and fails if one is not current.
+"""
+
+import argparse
+import ast
+import dataclasses
+import difflib
+import importlib
+import inspect
+import itertools
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fleethand_common import errors, states
+from fleethand_common.instance_errors import INSTANCE_ERRORS
+from fleethand_common.settings import environment_name
+from fleethand_common.states import InstanceStatus, InvocationStatus
+
+REFERENCE = Path(__file__).resolve().parent / "reference"
+NOTE = "<!-- Written by docs/generate.py from the code: change it there, then run `make docs`. -->"
+HELP_WIDTH = 100
+
+SETTINGS = (
+    ("Control plane", "fleethand_dispatcher.settings", "Settings", "`fleethand` and `celery beat`"),
+    (
+        "Dashboard",
+        "fleethand_dispatcher.dashboard.settings",
+        "DashboardSettings",
+        "`fleethand dashboard`, besides those above",
+    ),
+    ("Host", "fleethand_worker.settings", "WorkerSettings", "`fleethand-worker`"),
+)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a Markdown table."""
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
+
+
+def member_docs(kind: type[StrEnum]) -> dict[str, str]:
+    """Return the string that stands under each member of an enumeration."""
+    tree = ast.parse(inspect.getsource(kind))
+    (definition,) = (node for node in tree.body if isinstance(node, ast.ClassDef))
+    docs: dict[str, str] = {}
+    for assignment, following in itertools.pairwise(definition.body):
+        if isinstance(assignment, ast.Assign) and isinstance(following, ast.Expr):
+            (target,) = assignment.targets
+            assert isinstance(target, ast.Name)
+            docs[kind[target.id]] = ast.literal_eval(following.value)
+    return docs
+
+
+def states_page() -> Iterator[str]:
+    """The two levels of status and every allowed change."""
+    yield from ("# Statuses", "", "What they mean and why is in [Statuses](../explanation/statuses.md).", "")
+    yield from ("## Of one instance in one invocation", "")
+    meanings = member_docs(InstanceStatus)
+    rows = [(f"`{status}`", _kind(status), meanings[status]) for status in InstanceStatus]
+    yield from table(("status", "kind", "meaning"), rows)
+    yield from ("", "## Of the invocation", "", "Always derived from its instances' statuses, never stored.", "")
+    meanings = member_docs(InvocationStatus)
+    yield from table(("status", "rule"), [(f"`{status}`", meanings[status]) for status in InvocationStatus])
+    yield from ("", "The first of these that any instance is in is the invocation's: ")
+    yield ", ".join(f"`{live}`" for live, _ in states.LIVE_PRECEDENCE) + "."
+    yield from ("", "## Allowed changes", "", "A change that is not marked is refused and changes nothing.", "")
+    live = [status for status in InstanceStatus if status in states.LIVE]
+    rows = [
+        (f"`{following}`", *("yes" if following in states.TRANSITIONS[current] else "" for current in live))
+        for following in InstanceStatus
+    ]
+    yield from table(("to \\ from", *(f"`{status}`" for status in live)), rows)
+    yield from ("", "A status that a host reported as an end never changes.")
+    yield f"One that the control plane only presumed ({_listed(states.PRESUMABLE)})"
+    yield "is replaced once by the host's own word:"
+    yield _listed(states.REPLACES_PRESUMED) + "."
+
+
+def _kind(status: InstanceStatus) -> str:
+    if status in states.LIVE:
+        return "live"
+    if status in states.FAILED_KIND:
+        return "failed"
+    return "stopped" if status in states.STOPPED_KIND else "success"
+
+
+def _listed(statuses: frozenset[InstanceStatus]) -> str:
+    return ", ".join(f"`{status}`" for status in InstanceStatus if status in statuses)
+
+
+def error_codes_page() -> Iterator[str]:
+    """Every code that an instance, a request or a program can answer with."""
+    yield from ("# Error codes", "", "## Of an instance", "")
+    yield "Why one instance ended as it did: `error_code` and `error_info` of a result."
+    yield ""
+    rows = [(f"`{code}`", f"`{error.status}`", error.info) for code, error in INSTANCE_ERRORS.items()]
+    yield from table(("code", "status", "text"), rows)
+    yield from ("", "## Of a request", "", "What the caller asked for cannot be done as asked.", "")
+    api_errors = importlib.import_module("fleethand_dispatcher.api_errors").API_ERRORS
+    rows = [(f"`{code}`", str(error.http_status), error.message) for code, error in sorted(api_errors.items())]
+    yield from table(("code", "HTTP status", "text"), rows)
+    yield from ("", "## Of Fleethand itself", "")
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and "code" in vars(kind)]
+    rows = [(f"`{kind.code}`", f"`{kind.__name__}`", (kind.__doc__ or "").strip().split("\n\n")[0]) for kind in kinds]
+    yield from table(("code", "Python class", "text"), rows)
+
+
+def settings_page() -> Iterator[str]:
+    """Every setting of every program."""
+    yield from ("# Settings", "")
+    yield "The first place that has a value wins: flag, environment variable, configuration file (TOML, named by"
+    yield "`--config` or `FLEETHAND_CONFIG`), default."
+    yield "`fleethand config show` tells each value and where it came from, with secrets masked."
+    inherited: set[str] = set()
+    for title, module, name, programs in SETTINGS:
+        kind = getattr(importlib.import_module(module), name)
+        fields = [field for field in dataclasses.fields(kind) if field.name not in inherited or title == "Host"]
+        inherited |= {field.name for field in fields}
+        yield from ("", f"## {title}", "", f"Read by {programs}.", "")
+        rows = [
+            (f"`{field.name}`", f"`{environment_name(field.name)}`", _default(field), _help(field)) for field in fields
+        ]
+        yield from table(("setting", "environment variable", "default", "meaning"), rows)
+
+
+def _default(field: "dataclasses.Field[Any]") -> str:
+    if field.default_factory is not dataclasses.MISSING:
+        value = field.default_factory()
+    elif field.default is not dataclasses.MISSING:
+        value = field.default
+    else:
+        return "must be given"
+    return "" if value in (None, "", {}, ()) else f"`{value}`"
+
+
+def _help(field: "dataclasses.Field[Any]") -> str:
+    text: str = field.metadata["help"]
+    return text + (" (secret)" if field.metadata["secret"] else "")
+
+
+def cli_page() -> Iterator[str]:
+    """The help of every command of both programs."""
+    root = importlib.import_module("fleethand_dispatcher.cli.app").root
+    exits = importlib.import_module("fleethand_dispatcher.cli.exits")
+    yield from ("# Command line", "", "## Exit codes of `fleethand`", "")
+    yield from table(("code", "name", "meaning"), list(_exit_codes(exits)))
+    yield from ("", "## fleethand", "")
+    yield from _click_help(root, click.Context(root, info_name="fleethand", **_context(root)))
+    yield from ("## fleethand-worker", "")
+    yield from _argparse_help(importlib.import_module("fleethand_worker.cli").parser())
+
+
+def _context(command: click.Command) -> dict[str, Any]:
+    return {**command.context_settings, "terminal_width": HELP_WIDTH, "max_content_width": HELP_WIDTH}
+
+
+def _click_help(command: click.Command, context: click.Context) -> Iterator[str]:
+    yield from ("```text", command.get_help(context), "```", "")
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            if child is not None and not child.hidden:
+                inner = click.Context(child, info_name=name, parent=context, **_context(child))
+                yield from (f"### {inner.command_path}", "")
+                yield from _click_help(child, inner)
+
+
+def _exit_codes(module: Any) -> Iterator[tuple[str, str, str]]:
+    body = ast.parse(inspect.getsource(module)).body
+    for assignment, following in itertools.pairwise(body):
+        if isinstance(assignment, ast.Assign) and isinstance(following, ast.Expr):
+            (target,) = assignment.targets
+            assert isinstance(target, ast.Name)
+            yield str(getattr(module, target.id)), f"`{target.id}`", ast.literal_eval(following.value)
+
+
+def _argparse_help(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Describe a parser by what it knows, as the layout of argparse's own help differs from Python to Python."""
+    yield from (parser.description or "", "")
+    rows = [
+        (
+            " ".join(f"`{name}`" for name in action.option_strings) or f"`{action.metavar or action.dest}`",
+            _meaning(action),
+        )
+        for action in parser._actions
+        if not isinstance(action, argparse._SubParsersAction | argparse._HelpAction)
+    ]
+    if rows:
+        yield from table(("argument", "meaning"), rows)
+        yield ""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                yield from (f"### {child.prog}", "")
+                yield from _argparse_help(child)
+
+
+def _meaning(action: argparse.Action) -> str:
+    return (action.help or "").replace("%(default)s", str(action.default)).replace("%%", "%")
+
+
+PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "states.md": states_page,
+    "error-codes.md": error_codes_page,
+    "settings.md": settings_page,
+    "cli.md": cli_page,
+}
+
+
+def text_of(page: Callable[[], Iterator[str]]) -> str:
+    """Return a page's whole text."""
+    lines = "\n".join([NOTE, "", *page()]).splitlines()
+    return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the pages, or check them; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is not current")
+    parser.add_argument("--only", choices=sorted(PAGES), action="append", help="this page; several times for several")
+    flags = parser.parse_args(arguments)
+    stale = 0
+    for name in flags.only or PAGES:
+        path = REFERENCE / name
+        new, old = text_of(PAGES[name]), path.read_text() if path.exists() else ""
+        if flags.check and new != old:
+            stale += 1
+            sys.stdout.writelines(
+                difflib.unified_diff(
+                    old.splitlines(keepends=True), new.splitlines(keepends=True), str(path), "the code"
+                )
+            )
+        elif not flags.check:
+            path.write_text(new)
+            print(path.relative_to(REFERENCE.parents[1]))
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""compose.yaml as plain processes: every service's own command, with its own environment, against a real server.
+
+No container engine is needed; what only an engine does (networks, volumes, health checks) is read and checked.
+"""
+
+import base64
+import json
+import re
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import yaml
+
+from processes import Program, Programs, clean_environment
+from servers import VALKEY_SERVER, free_port
+from waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRON = {
+    "FLEETHAND_REDIS_PASSWORD": "secret1",
+    "FLEETHAND_DASHBOARD_USER": "ops",
+    "FLEETHAND_DASHBOARD_PASSWORD": "secret2",
+}
+VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?:(:-|:\?)([^}]*))?\}")
+
+
+def filled(value: Any, environ: Mapping[str, str]) -> Any:
+    """Fill variables as compose does: `${NAME}`, `${NAME:-default}`, `${NAME:?message}` and `$$`."""
+    if isinstance(value, dict):
+        return {name: filled(item, environ) for name, item in value.items()}
+    if isinstance(value, list):
+        return [filled(item, environ) for item in value]
+    return VARIABLE.sub(lambda match: variable(match, environ), value) if isinstance(value, str) else value
+
+
+def variable(match: re.Match[str], environ: Mapping[str, str]) -> str:
+    """Return what stands for one variable."""
+    if match[0] == "$$":
+        return "$"
+    if environ.get(match[1]):
+        return environ[match[1]]
+    if match[2] == ":-":
+        return match[3]
+    raise AssertionError(f"{match[1]} must be set: {match[3]}")
+
+
+@pytest.fixture(scope="module")
+def raw() -> dict[str, Any]:
+    """compose.yaml as it is written."""
+    document: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    return document
+
+
+@pytest.fixture(scope="module")
+def services(raw: dict[str, Any]) -> dict[str, Any]:
+    """The services, with variables filled."""
+    found: dict[str, Any] = filled(raw["services"], ENVIRON)
+    return found
+
+
+class Stack:
+    """The services as processes on ports of their own."""
+
+    def __init__(self, services: dict[str, Any], programs: Programs, folder: Path) -> None:
+        self.services, self.programs, self.folder = services, programs, folder
+        self.redis_port, self.dashboard_port = free_port(), free_port()
+        self.url = f"redis://:{ENVIRON['FLEETHAND_REDIS_PASSWORD']}@127.0.0.1:{self.redis_port}/0"
+
+    def start(self, name: str) -> Program:
+        """Run a service's command; only addresses, ports and folders are put in place of the container's."""
+        service = self.services[name]
+        environ = {key: self._placed(str(value)) for key, value in service.get("environment", {}).items()}
+        argv = [self._placed(part) for part in service["command"]]
+        if name == "valkey":
+            argv = [str(VALKEY_SERVER), *argv[1:], "--port", str(self.redis_port), "--dir", str(self.folder)]
+        program = shutil.which(argv[0], path=clean_environment()["PATH"])
+        assert program, f"{name}: there is no program {argv[0]}"
+        return self.programs.start(program, *argv[1:], name=name, environ=environ)
+
+    def _placed(self, text: str) -> str:
+        text = text.replace("@valkey:6379", f"@127.0.0.1:{self.redis_port}").replace("5555", str(self.dashboard_port))
+        return text.replace("/var/lib/fleethand", str(self.folder / "state")).replace("0.0.0.0", "127.0.0.1")
+
+    def client(self) -> "redis.Redis[str]":
+        """Return a client of the stack's server."""
+        return redis.Redis.from_url(self.url, decode_responses=True)
+
+
+@pytest.fixture
+def stack(services: dict[str, Any], programs: Programs, tmp_path: Path) -> Stack:
+    """A stack whose server runs."""
+    folder = tmp_path / "stack"
+    folder.mkdir()
+    stack = Stack(services, programs, folder)
+    server = stack.start("valkey")
+    server.wait_for_output("Ready to accept connections")
+    return stack
+
+
+def test_server_keeps_what_it_was_told_and_asks_for_the_password(stack: Stack) -> None:
+    """The records survive a restart of the server, and nothing is ever evicted."""
+    with stack.client() as client:
+        settings = client.config_get("appendonly", "maxmemory-policy", "requirepass")
+
+    assert settings == {"appendonly": "yes", "maxmemory-policy": "noeviction", "requirepass": "secret1"}
+    with (
+        redis.Redis(port=stack.redis_port) as stranger,
+        pytest.raises(redis.AuthenticationError),
+    ):
+        stranger.ping()
+
+
+def test_command_runs_on_the_sample_worker(stack: Stack) -> None:
+    """Aggregator and worker, started as compose does, run a command and tell its outcome."""
+    aggregator, worker = stack.start("aggregator"), stack.start("worker")
+    run = ("run", "--all", "--json", "--", "echo", "hi from compose")
+
+    def online() -> bool:
+        assert aggregator.is_running, aggregator.output()
+        assert worker.is_running, worker.output()
+        return bool(json_of(stack, "instance", "list", "--json"))
+
+    wait_until(online, 40, "the sample worker")
+    assert "hi from compose" in output_of(stack, *run)
+
+
+def test_beat_runs_and_is_seen(stack: Stack) -> None:
+    """The beat takes the lease that shows that it works."""
+    beat = stack.start("beat")
+
+    with stack.client() as client:
+        wait_until(lambda: client.exists("fleethand:beat") or not beat.is_running, 40, "the beat's lease")
+    assert beat.is_running, beat.output()
+
+
+def test_dashboard_answers_only_who_knows_the_password(stack: Stack) -> None:
+    """The dashboard asks for the user and the password of the environment."""
+    dashboard = stack.start("dashboard")
+    url = f"http://127.0.0.1:{stack.dashboard_port}/"
+
+    def answer(login: str | None) -> int:
+        assert dashboard.is_running, dashboard.output()
+        headers = {"Authorization": "Basic " + base64.b64encode(login.encode()).decode()} if login else {}
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as response:
+                status: int = response.status
+                return status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+    wait_until(lambda: answer("ops:secret2"), 40, "the dashboard's answer")
+    assert [answer("ops:secret2"), answer("ops:wrong"), answer(None)] == [200, 401, 401]
+
+
+def test_every_service_is_proven_here(services: dict[str, Any]) -> None:
+    """A new service needs a test above."""
+    assert {"valkey", "aggregator", "beat", "dashboard", "worker"} == set(services)
+
+
+def test_nothing_starts_when_a_secret_is_missing(raw: dict[str, Any]) -> None:
+    """There is no default password."""
+    for name in ENVIRON:
+        with pytest.raises(AssertionError, match=name):
+            filled(raw["services"], {key: value for key, value in ENVIRON.items() if key != name})
+
+
+def test_what_an_engine_does_is_written_down(services: dict[str, Any], raw: dict[str, Any]) -> None:
+    """Pinned image, health check, a volume for the data, restarts; ports only towards this machine by default."""
+    valkey = services["valkey"]
+
+    assert re.fullmatch(r"valkey/valkey:\d+\.\d+\.\d+", valkey["image"])
+    assert "ping" in str(valkey["healthcheck"]["test"])
+    assert any(volume.split(":")[0] in raw["volumes"] for volume in valkey["volumes"])
+    assert all(service["restart"] == "unless-stopped" for service in services.values())
+    assert all(port.startswith("127.0.0.1:") for service in services.values() for port in service.get("ports", ()))
+
+
+def test_image_is_built_from_what_is_here() -> None:
+    """What the Dockerfile copies exists and is not kept out by .dockerignore."""
+    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    names = {name for line in copied for name in line.split()}
+
+    assert all((ROOT / name).exists() for name in names)
+    assert names == kept
+
+
+def output_of(stack: Stack, *arguments: str) -> str:
+    """Return what `fleethand` prints about this stack."""
+    program = stack.programs.start(
+        shutil.which("fleethand", path=clean_environment()["PATH"]) or "fleethand",
+        *arguments,
+        name="cli",
+        environ={"FLEETHAND_REDIS_URL": stack.url},
+    )
+    assert program.wait(60) == 0, program.output()
+    return program.output()
+
+
+def json_of(stack: Stack, *arguments: str) -> Any:
+    """Return what `fleethand … --json` prints about this stack."""
+    return json.loads(output_of(stack, *arguments))
