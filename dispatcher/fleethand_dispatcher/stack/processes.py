@@ -5,16 +5,20 @@ import signal
 import subprocess  # noqa: TID251 - the one module of the control plane that starts processes
 import sys
 import sysconfig
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from fleethand_common.clock import elapsed_s
 from fleethand_common.errors import FleethandError
 
 _SAME_START_S = 2.0  # psutil computes a start from the boot time, which moves when the clock is set
 _LOG_BYTES = 10_000_000
+_POLL_S = 0.02
+_KILL_S = 5.0
 
 Started = subprocess.Popen[bytes]
 """A process that we started and that only we can wait for."""
@@ -88,16 +92,45 @@ def program(name: str) -> list[str]:
 
 def stop(processes: Iterable[Identity], *, grace_s: float) -> None:
     """End these processes: TERM, then KILL for those that live after *grace_s*; returns when all are gone."""
-    found = [process for identity in processes if (process := identity.find()) is not None]
-    _signal(found, signal.SIGTERM)
-    _, left = psutil.wait_procs(found, timeout=grace_s)
-    _signal(left, signal.SIGKILL)
-    psutil.wait_procs(left, timeout=5)
+    left = _signal(processes, signal.SIGTERM)
+    left = _wait(left, grace_s)
+    _wait(_signal(left, signal.SIGKILL), _KILL_S)
 
 
-def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
-    for process in processes:
+def descendants(processes: Iterable[Identity]) -> list[Identity]:
+    """Return what these processes started, and what that started, as far as it lives."""
+    found: list[Identity] = []
+    for identity in processes:
         try:
-            process.send_signal(number)
+            process = identity.find()
+            children = process.children(recursive=True) if process is not None else []
+            found += [Identity(pid=child.pid, started_at=child.create_time()) for child in children]
         except psutil.NoSuchProcess:
             continue
+    return found
+
+
+def _wait(processes: Iterable[Identity], longest_s: float) -> list[Identity]:
+    """Return what lives after *longest_s*. A zombie is gone: whose child it is may be slow to notice."""
+    until_s = elapsed_s() + longest_s
+    left = [identity for identity in processes if identity.alive()]
+    while left and elapsed_s() < until_s:
+        time.sleep(_POLL_S)
+        left = [identity for identity in left if identity.alive()]
+    return left
+
+
+def _signal(processes: Iterable[Identity], number: signal.Signals) -> list[Identity]:
+    """Send a signal; returns those that got it."""
+    signalled = []
+    for identity in processes:
+        try:
+            process = identity.find()
+            if process is not None:
+                process.send_signal(number)
+                signalled.append(identity)
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.AccessDenied as error:
+            raise FleethandError(f"cannot end process {identity.pid}: it belongs to another user") from error
+    return signalled

@@ -13,7 +13,7 @@ GRACE_S = 10.0
 """How long one step of the stop may take before it is forced."""
 SERVER_GRACE_S = 30.0
 """The server writes its data to the disk."""
-LONGEST_S = 3 * GRACE_S + SERVER_GRACE_S + 15
+LONGEST_S = 4 * GRACE_S + SERVER_GRACE_S + 15
 """How long a keeper may take for all of it."""
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 def stop_all(data: DataDir, state: StackState) -> None:
     """End every process of the stack and of the commands on its workers, and record that nothing runs."""
     for step, found in _steps(data, state):
-        if found:
+        if any(identity.alive() for identity in found):
             logger.info("stopping %s", step)
             processes.stop(found, grace_s=SERVER_GRACE_S if step == "server" else GRACE_S)
     data.forget_state()
@@ -33,4 +33,7 @@ def _steps(data: DataDir, state: StackState) -> Iterator[tuple[str, list[Identit
     for roles in STOP_ORDER:
         yield ", ".join(roles), state.processes(*roles)
         if "worker" in roles:
-            yield "commands", supervisors(data)
+            found = supervisors(data)
+            started = processes.descendants(found)
+            yield "commands", found
+            yield "what commands started", started  # a supervisor has ended it, unless it was too slow
