@@ -1,5 +1,7 @@
 """`fleethand aggregator`: the process that turns hosts' reports into records and judges deadlines."""
 
+import logging
+
 import click
 
 from fleethand_dispatcher.cli.session import FleethandCommand, Session, pass_session
@@ -16,4 +18,6 @@ def aggregator(session: Session, /) -> None:
     """
     from fleethand_dispatcher.aggregator import main  # noqa: PLC0415
 
-    main(session.settings()[0])
+    settings, _ = session.settings()
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    main(settings)

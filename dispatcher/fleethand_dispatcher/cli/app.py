@@ -12,7 +12,7 @@ import click
 from fleethand_common import __version__
 from fleethand_common.errors import FleethandError
 from fleethand_dispatcher.cli import exits
-from fleethand_dispatcher.cli.session import FleethandGroup, Session
+from fleethand_dispatcher.cli.session import DATA_VARIABLE, URL_VARIABLE, FleethandGroup, Session
 
 _PACKAGE = "fleethand_dispatcher.cli."
 _OURS = {
@@ -115,9 +115,10 @@ def root(ctx: click.Context) -> None:
       fleethand up --workers 3
       fleethand run --all -- hostname
     """
-    session = ctx.ensure_object(Session)
-    if session.data is not None:
-        ctx.default_map = {name: {"data": str(session.data)} for name in _STACK}
+    if ctx.invoked_subcommand in _STACK:  # these have options of their own, which the environment fills
+        session = ctx.ensure_object(Session)
+        given = {DATA_VARIABLE: session.data, URL_VARIABLE: session.redis_url}
+        os.environ.update({name: str(value) for name, value in given.items() if value is not None})
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

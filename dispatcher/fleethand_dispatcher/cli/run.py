@@ -49,7 +49,7 @@ def run(ctx: click.Context, session: Session, /, *, words: tuple[str, ...], **gi
     text = content(words, given["file"], kind, from_environment=template["interpolation"] == "env")
 
     def send(dispatcher: "Dispatcher") -> "Invocation":
-        return dispatcher.run_command(
+        sent: Invocation = dispatcher.run_command(
             command_content=text,
             type=kind,
             name=given["command_name"],
@@ -60,6 +60,7 @@ def run(ctx: click.Context, session: Session, /, *, words: tuple[str, ...], **gi
             **targets,
             **options.execution_of(given),
         )
+        return sent
 
     ctx.exit(_send_and_watch(session, targets, given, send))
 
@@ -84,12 +85,13 @@ def invoke(ctx: click.Context, session: Session, /, *, command: str, **given: An
     targets = options.targets_of(given)
 
     def send(dispatcher: "Dispatcher") -> "Invocation":
-        return dispatcher.invoke_command(
+        sent: Invocation = dispatcher.invoke_command(
             command_id_of(dispatcher, command),
             parameters=options.parameters_of(given) or None,
             **targets,
             **options.execution_of(given),
         )
+        return sent
 
     ctx.exit(_send_and_watch(session, targets, given, send))
 

@@ -1,0 +1,78 @@
+"""What `fleethand doctor` looks at, gathered in one go: the server's own word, and the signs of life of each part."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from fleethand_common.celery_config import REPORTS_QUEUE
+from fleethand_common.clock import elapsed_s, wall_ms
+
+if TYPE_CHECKING:
+    from fleethand_dispatcher.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vitals:
+    """One look at a server and at who works with it; times are milliseconds since 1970."""
+
+    server: str
+    """Its URL without the password."""
+    round_trip_s: float
+    info: Mapping[str, Any]
+    """The server's INFO."""
+    server_ms: int
+    wall_ms: int
+    """This machine's clock at the same moment."""
+    aggregators: Mapping[str, int]
+    """When each last took reports."""
+    beat_at_ms: int | None
+    backlog: int
+    """Reports that wait to be read."""
+    dead_reports: int
+    seen: Mapping[str, int]
+    """When each host was last heard of."""
+    worker_versions: Mapping[str, int]
+    """Hosts per version of the worker."""
+
+
+def look(settings: "Settings") -> Vitals:
+    """Gather everything.
+
+    Raises:
+        ServerUnavailableError: the server cannot be reached or does not let us in.
+    """
+    from fleethand_dispatcher.connection import guarded  # noqa: PLC0415
+
+    return guarded(_look)(settings)
+
+
+def _look(settings: "Settings") -> Vitals:
+    from fleethand_dispatcher import keys  # noqa: PLC0415
+    from fleethand_dispatcher.connection import masked  # noqa: PLC0415
+    from fleethand_dispatcher.lease import Lease  # noqa: PLC0415
+    from fleethand_dispatcher.store import Store  # noqa: PLC0415
+
+    store = Store.at(settings.redis_url)
+    try:
+        store.now_ms()  # connects, so that the next one is only the round trip
+        began_s = elapsed_s()
+        server_ms, ours_ms = store.now_ms(), wall_ms()
+        took_s = elapsed_s() - began_s
+        beat = Lease(store.client).holder()
+        alive = cast("dict[bytes, bytes]", store.client.hgetall(keys.AGGREGATORS))
+        return Vitals(
+            server=masked(settings.redis_url),
+            round_trip_s=took_s,
+            info=cast("Mapping[str, Any]", store.client.info()),
+            server_ms=server_ms,
+            wall_ms=ours_ms - int(took_s * 500),
+            aggregators={name.decode(): int(at_ms) for name, at_ms in alive.items()},
+            beat_at_ms=beat.at_ms if beat else None,
+            backlog=store.client.llen(REPORTS_QUEUE),
+            dead_reports=store.client.llen(keys.DEAD_REPORTS),
+            seen=store.instances.all_seen(),
+            worker_versions=Counter(heartbeat.worker_version for heartbeat in store.instances.facts()),
+        )
+    finally:
+        store.close()

@@ -1,0 +1,73 @@
+"""What `--help` says, of every command there is."""
+
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from fleethand_dispatcher.cli.app import root
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command with the words that lead to it."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        assert found is not None
+        yield (*path, name), found
+        if isinstance(found, click.Group):
+            yield from commands(found, (*path, name))
+
+
+OTHERS = {"up", "down", "status", "demo", "dashboard"}
+OURS = [pytest.param(*row, id=" ".join(row[0])) for row in commands(root) if row[0][0] not in OTHERS]
+
+
+@pytest.mark.parametrize(("path", "command"), OURS)
+def test_every_help_has_an_example_and_the_server_options(path: tuple[str, ...], command: click.Command) -> None:
+    """An example starts with the command's own words; each option says what it is for."""
+    shown = CliRunner().invoke(root, [*path, "--help"])
+    assert shown.exit_code == 0
+    assert "Example:" in shown.output
+    assert f"fleethand {' '.join(path)}" in shown.output.split("Example:")[1]
+    for option in ("--redis-url", "--data", "--config"):
+        assert option in shown.output
+    for param in command.params:
+        assert not isinstance(param, click.Option) or param.help, param.name
+
+
+def test_every_promised_command_is_there() -> None:
+    """Issue 2, section 5."""
+    known = {" ".join(path) for path, _ in commands(root)}
+    promised = {"run", "invoke", "results", "explain", "render", "targets", "doctor", "config show", "aggregator"}
+    promised |= {f"command {verb}" for verb in ("create", "list", "show", "modify", "clone", "delete")}
+    promised |= {f"invocation {verb}" for verb in ("list", "show", "follow", "stop", "retry")}
+    promised |= {"instance list", "instance show", "report dead"}
+    assert promised <= known
+
+
+def test_root_help_is_ordered_by_what_an_operator_wants() -> None:
+    """Sections, an example, and how to get completion."""
+    shown = CliRunner().invoke(root, ["--help"])
+    for text in (
+        "Run on the fleet:",
+        "Look at what happened:",
+        "Operate:",
+        "fleethand run --all",
+        "_FLEETHAND_COMPLETE",
+    ):
+        assert text in shown.output
+
+
+def test_every_read_takes_json() -> None:
+    """`--json` on every read."""
+    silent = {"command", "invocation", "instance", "report", "config", "aggregator", "command delete", "down", "demo"}
+    for path, command in commands(root):
+        if " ".join(path) not in silent | {"dashboard"}:
+            assert any("--json" in param.opts for param in command.params), path
+
+
+def test_version() -> None:
+    """`fleethand --version`."""
+    assert CliRunner().invoke(root, ["--version"]).output.startswith("fleethand, version 0.")
