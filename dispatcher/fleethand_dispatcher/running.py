@@ -20,6 +20,7 @@ from fleethand_dispatcher.models import Command, StopDisposition
 from fleethand_dispatcher.requests import (
     CommandRequest,
     InvokeRequest,
+    Request,
     TargetsRequest,
     check_client_token,
     check_timeout,

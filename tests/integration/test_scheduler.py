@@ -46,8 +46,8 @@ def test_lease_has_one_holder_and_a_new_epoch_with_every_change_of_hands(store: 
     lease.give_back("a")
     taken = lease.take("b", LEASE_MS)
 
-    assert ["a", "a", "a", "a", "b"] == [holder.name for holder in (first, second, renewed, unchanged, taken)]
-    assert [1, 1, 1, 1, 2] == [holder.epoch for holder in (first, second, renewed, unchanged, taken)]
+    assert [holder.name for holder in (first, second, renewed, unchanged, taken)] == ["a", "a", "a", "a", "b"]
+    assert [holder.epoch for holder in (first, second, renewed, unchanged, taken)] == [1, 1, 1, 1, 2]
     assert first.until_ms == first.at_ms + LEASE_MS
 
 
@@ -58,7 +58,7 @@ def test_lease_that_ran_out_begins_a_new_epoch_even_for_its_last_holder(store: S
     lease.take("a", 1)
     wait_until(lambda: store.now_ms() > held(lease).until_ms, 5, "the end of the lease")
 
-    assert 2 == lease.take("a", LEASE_MS).epoch
+    assert lease.take("a", LEASE_MS).epoch == 2
 
 
 def test_spare_takes_over_within_five_seconds_when_the_beat_is_killed(
@@ -86,10 +86,10 @@ def test_spare_takes_over_at_once_when_the_beat_is_stopped(programs: Programs, s
     beat = start_beat(programs, redis_url, "beat")
     wait_until(lambda: lease.holder() is not None, 20, "the beat's lease")
 
-    assert 0 == beat.stop()
+    assert beat.stop() == 0
 
     assert held(lease).until_ms <= store.now_ms()
-    assert "other" == lease.take("other", LEASE_MS).name
+    assert lease.take("other", LEASE_MS).name == "other"
 
 
 def test_beat_goes_on_after_the_server_was_killed_and_started_again(programs: Programs, own_server: Server) -> None:
@@ -107,5 +107,5 @@ def test_beat_goes_on_after_the_server_was_killed_and_started_again(programs: Pr
     with own_server.client() as client:
         seen = client.hget(KEY, "at_ms")
         wait_until(lambda: client.hget(KEY, "at_ms") != seen, 10, "a renewed lease")
-    assert 1 == beat.output().count("trying again every second")
+    assert beat.output().count("trying again every second") == 1
     assert not list(programs.folder.glob("celerybeat*"))
