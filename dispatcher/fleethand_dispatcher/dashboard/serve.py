@@ -28,6 +28,7 @@ def serve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> None:
     settings, _ = load(DashboardSettings, flags=flags, environ=environ, file=Path(file) if file else None)
     os.environ.pop("FLOWER_UNAUTHENTICATED_API", None)  # Flower reads it wherever it is
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("tornado.access").setLevel(logging.WARNING)  # the pages ask once a second
     flower = _flower(settings)
     try:
         port = flower.start_http_server()
@@ -57,7 +58,7 @@ def _flower(settings: DashboardSettings) -> Any:
 
 
 def _options(settings: DashboardSettings) -> dict[str, Any]:
-    login = [f"{settings.dashboard_user}:{settings.dashboard_password}"] if settings.dashboard_password else None
+    login = [f"{settings.dashboard_user}:{settings.dashboard_password}"] if settings.dashboard_password else []
     return {
         "address": settings.dashboard_address,
         "port": settings.dashboard_port,
