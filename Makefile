@@ -32,8 +32,8 @@ check: $(STAMP)  ## Lint, format, types, import contracts, file sizes and unit t
 test: $(STAMP)  ## Every test; T=path selects some
 	$(BIN)/pytest -n 2 --durations=5 $(T)
 
-bench: $(STAMP)  ## Measure; compare with docs/reference/benchmarks.md
-	$(BIN)/python -m bench
+bench: $(STAMP)  ## Measure beside plain Celery and raw Redis, write docs/benchmarks.md
+	PYTHONPATH=tests $(BIN)/python -m bench
 
 docs: $(STAMP)  ## Write the generated pages of docs/reference again
 	$(BIN)/python docs/generate.py

@@ -1,0 +1,1 @@
+"""What Fleethand costs, beside what one would otherwise use, in one run on one machine."""

@@ -1,0 +1,171 @@
+"""The control plane alone: orders out, reports in, status read. Hosts are rows here, no processes."""
+
+from collections.abc import Iterator
+
+import redis
+from kombu import Exchange, Queue
+
+from bench.figure import Figure, median_s, ms, times
+from bench.plain import app
+from fleethand_common import messages
+from fleethand_common.celery_config import REPORTS_QUEUE
+from fleethand_common.states import InstanceStatus
+from fleethand_dispatcher import Dispatcher, Invocation
+from fleethand_dispatcher.aggregator import Aggregator
+from fleethand_dispatcher.settings import Settings
+from fleethand_dispatcher.store import Store
+
+HOSTS = 10_000
+LOOP = 1_000
+"""The plain loop is measured on a tenth and scaled: it is linear, and slow."""
+
+
+def measure(url: str) -> Iterator[Figure]:
+    """Yield the figures of the control plane on the empty server at *url*."""
+    settings = Settings(redis_url=url, reaper_interval_s=3600)
+    store = Store.at(url)
+    dispatcher = Dispatcher(settings=settings)
+    aggregator = Aggregator(store, settings)
+    names = [f"host-{number:05}" for number in range(HOSTS)]
+    _push(store.client, [_heartbeat(name) for name in names])
+    beats_s = _drain(aggregator)
+    yield from _orders(url, dispatcher, store.client, names)
+    invocation = dispatcher.run_command(command_content="echo hi", instance_ids=names)
+    yield from _reports(aggregator, store.client, invocation, names, beats_s)
+    yield from _status(dispatcher, invocation, names)
+    dispatcher.close()
+    store.close()
+
+
+def _orders(url: str, dispatcher: Dispatcher, client: "redis.Redis", names: list[str]) -> Iterator[Figure]:
+    def ours() -> None:
+        dispatcher.run_command(command_content="echo hi", instance_ids=names)
+        client.delete(*[f"fleethand:host:{name}:orders" for name in names])
+
+    def run() -> None:
+        dispatcher.run_command(command_content="echo hi", instance_ids=names)
+
+    cleaning_s = median_s(lambda: client.delete(*[f"fleethand:host:{name}:orders" for name in names]), runs=3)
+    run_s = median_s(ours, runs=5) - cleaning_s
+    run()
+    loop_s = _apply_async_loop(names[:LOOP]) * (HOSTS / LOOP)
+    raw_s = _raw_push(url, client, names)
+    rate = f"{HOSTS / run_s:,.0f} orders/s"
+    yield Figure(
+        "accept, record and publish an invocation on 10,000 instances", ms(run_s), "500 ms, 20,000 orders/s", rate
+    )
+    yield Figure(
+        "the same beside a loop of `apply_async`",
+        ms(run_s),
+        "15 x",
+        f"loop of apply_async: {ms(loop_s)}",
+        times(loop_s / run_s),
+    )
+    yield Figure(
+        "the same beside raw pipelined LPUSH of the same bytes",
+        ms(run_s),
+        "",
+        f"raw LPUSH: {ms(raw_s)}",
+        f"{run_s / raw_s:.2f} of its time taken",
+    )
+
+
+def _apply_async_loop(names: list[str]) -> float:
+    queues = [Queue(f"bench:{name}", Exchange(""), f"bench:{name}", no_declare=True) for name in names]
+
+    def loop() -> None:
+        for queue in queues:
+            app.send_task("plain.shell", ["echo hi"], queue=queue, ignore_result=True)
+
+    return median_s(loop, runs=3)
+
+
+def _raw_push(url: str, client: "redis.Redis", names: list[str]) -> float:
+    body = client.lrange(f"fleethand:host:{names[0]}:orders", 0, 0)[0]
+
+    def push() -> None:
+        with redis.Redis.from_url(url) as raw:
+            pipe = raw.pipeline(transaction=False)
+            for name in names:
+                pipe.lpush(f"bench:raw:{name}", body)
+            pipe.execute()
+
+    return median_s(push, runs=5)
+
+
+def _reports(
+    aggregator: Aggregator, client: "redis.Redis", invocation: Invocation, names: list[str], beats_s: float
+) -> Iterator[Figure]:
+    invoke_id = invocation.invoke_id
+    _push(
+        client,
+        [messages.encode(messages.Started(instance_id=n, invocation_id=invoke_id, started_at_ms=1)) for n in names],
+    )
+    started_s = _drain(aggregator)
+    _push(client, [_finished(name, invoke_id) for name in names])
+    finished_s = _drain(aggregator)
+    assert invocation.counts == {InstanceStatus.SUCCESS: HOSTS}
+    yield Figure("record `started` reports, one aggregator", f"{HOSTS / started_s:,.0f}/s", "10,000/s")
+    yield Figure("record `finished` reports with output", f"{HOSTS / finished_s:,.0f}/s", "10,000/s")
+    yield Figure("record heartbeats", f"{HOSTS / beats_s:,.0f}/s")
+
+
+def _status(dispatcher: Dispatcher, invocation: Invocation, names: list[str]) -> Iterator[Figure]:
+    small = dispatcher.run_command(command_content="echo hi", instance_ids=names[:10])
+    large_s = median_s(lambda: invocation.status, runs=500)
+    small_s = median_s(lambda: small.status, runs=500)
+    yield Figure(
+        "status of an invocation of 10,000 instances",
+        ms(large_s),
+        "2 ms, flat",
+        f"of 10 instances: {ms(small_s)}",
+        f"{large_s / small_s:.2f} of its time",
+    )
+    all_s = median_s(lambda: sum(1 for _ in invocation.results()), runs=3)
+    yield Figure("read all 10,000 results with output", ms(all_s))
+
+
+def _push(client: "redis.Redis", reports: list[bytes]) -> None:
+    pipe = client.pipeline(transaction=False)
+    for report in reports:
+        pipe.lpush(REPORTS_QUEUE, report)
+    pipe.execute()
+
+
+def _drain(aggregator: Aggregator) -> float:
+    def drain() -> None:
+        while aggregator.step(0):
+            pass
+
+    return median_s(drain, runs=1, warmup=0)
+
+
+def _heartbeat(name: str) -> bytes:
+    return messages.encode(
+        messages.Heartbeat(
+            instance_id=name,
+            at_ms=1,
+            interval_s=30,
+            name=name,
+            tags={"env": "prod"},
+            os_type="Linux",
+            os_version="Debian GNU/Linux 12",
+            worker_version="0.1.0",
+            time_zone="UTC",
+            boot_id="b",
+        )
+    )
+
+
+def _finished(name: str, invoke_id: str) -> bytes:
+    return messages.encode(
+        messages.Finished(
+            instance_id=name,
+            invocation_id=invoke_id,
+            status=InstanceStatus.SUCCESS,
+            exit_code=0,
+            started_at_ms=1,
+            finished_at_ms=2,
+            output="hi\n",
+        )
+    )
