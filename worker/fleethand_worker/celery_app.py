@@ -1,0 +1,173 @@
+"""The Celery app and worker of one host, with everything off that talks to other hosts."""
+
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery, Task
+from celery.events.dispatcher import EventDispatcher
+from celery.worker import state
+from celery.worker.worker import WorkController
+from kombu import Exchange, Queue
+
+from fleethand_common import celery_config, messages
+from fleethand_worker import broker
+from fleethand_worker.broker import BrokerLine
+from fleethand_worker.consumer import EVENTS_KEPT, HostConsumer
+from fleethand_worker.executor import Executor
+from fleethand_worker.heartbeat import Pulse
+from fleethand_worker.pool import SupervisorPool
+from fleethand_worker.settings import WorkerSettings
+
+POLL_S = 5
+"""How long the server holds a poll: the longer, the cheaper an idle host, and the more a dead one can take along."""
+SOCKET_TIMEOUT_S = 5
+"""How long a send may hold up the event loop; a poll is only read when its answer is there."""
+_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+
+
+class HostApp(Celery):  # type: ignore[misc]
+    """A Celery app that knows the parts of a host."""
+
+    executor: Executor
+    pulse: Pulse
+    line: BrokerLine
+    reconnect_jitter_s: float
+    dispatcher: EventDispatcher | None = None
+
+    def use_dispatcher(self, consumer: Any, channel: Any) -> EventDispatcher:
+        """Return the one dispatcher of events, put on a new connection; requests of an old one still hold it."""
+        if self.dispatcher is None:
+            self.dispatcher = EventDispatcher(
+                channel=channel,
+                hostname=consumer.hostname,
+                app=self,
+                buffer_group=["task"],
+                on_send_buffered=consumer.on_send_event_buffered,
+            )
+            return self.dispatcher
+        for events in self.dispatcher._group_buffer.values():  # noqa: SLF001 - it has no bound of its own
+            del events[:-EVENTS_KEPT]
+        self.dispatcher.connection = channel.connection.client
+        self.dispatcher.channel = channel
+        self.dispatcher.enable()
+        self.dispatcher.flush()
+        return self.dispatcher
+
+
+def make_app(settings: WorkerSettings) -> HostApp:
+    """Return the app of the host that *settings* describe; its parts are still to be set."""
+    broker.install()
+    app = HostApp("fleethand", set_as_current=True, fixups=[])
+    names = (celery_config.control_queue(settings.instance_id), celery_config.orders_queue(settings.instance_id))
+    app.conf.update(
+        {
+            **celery_config.BASE_CONFIG,
+            "broker_url": settings.redis_url,
+            "broker_use_ssl": _tls(settings),
+            "broker_pool_limit": 2,
+            "broker_connection_timeout": SOCKET_TIMEOUT_S,
+            "broker_transport_options": _transport_options(settings),
+            # no_ack, as there is nothing to acknowledge: the journal has the order before the message is forgotten
+            "task_queues": [
+                Queue(name, Exchange(""), routing_key=name, no_declare=True, no_ack=True) for name in names
+            ],
+            "task_default_queue": names[1],
+            "task_send_sent_event": False,
+            "worker_prefetch_multiplier": 0,
+            "worker_hijack_root_logger": False,
+            "worker_redirect_stdouts": False,
+            "worker_disable_rate_limits": True,
+            "worker_enable_prefetch_count_reduction": False,
+            "worker_cancel_long_running_tasks_on_connection_loss": False,
+            "worker_detect_quorum_queues": False,
+        }
+    )
+    app.reconnect_jitter_s = settings.reconnect_jitter_s
+    _add_tasks(app)
+    return app
+
+
+def _transport_options(settings: WorkerSettings) -> dict[str, Any]:
+    options = {getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)}
+    return {
+        **celery_config.CHANNEL_OPTIONS,
+        "polling_interval": POLL_S,
+        "queue_order_strategy": "priority",  # a stop before an order
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": 5,
+        "health_check_interval": 10,
+        "socket_keepalive": True,
+        "socket_keepalive_options": options,
+        "client_name": settings.instance_id,
+        "max_connections": 4,
+    }
+
+
+def _tls(settings: WorkerSettings) -> dict[str, Any] | None:
+    if not settings.redis_url.startswith("rediss://"):
+        return None
+    files = {
+        "ssl_ca_certs": settings.tls_ca_certs,
+        "ssl_certfile": settings.tls_certfile,
+        "ssl_keyfile": settings.tls_keyfile,
+    }
+    # Without this, rediss:// checks nothing.
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **{name: path for name, path in files.items() if path}}
+
+
+class _HostTask(Task):  # type: ignore[misc]
+    abstract = True
+    ignore_result = True
+
+    def run(self, **_kwargs: object) -> None:
+        """Do nothing: the pool does not call it, and nobody else may."""
+        raise RuntimeError("a host runs its tasks in its own pool")
+
+
+def _add_tasks(app: HostApp) -> None:
+    class Execute(_HostTask):
+        name = messages.EXECUTE_TASK
+
+    class Stop(_HostTask):
+        name = messages.STOP_TASK
+        Strategy = "fleethand_worker.stopping:stop_strategy"
+
+    for task in (Execute, Stop):
+        app.register_task(task())
+
+
+class HostWorker(WorkController):  # type: ignore[misc]
+    """Celery's bare worker; it ends in good order on SIGTERM and SIGINT and leaves what runs alone."""
+
+    def on_before_init(self, **_kwargs: Any) -> None:
+        """Take signals."""
+        self.app.finalize()
+        for name in ("SIGTERM", "SIGINT"):
+            signal.signal(getattr(signal, name), _shut_down)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _shut_down(_number: int, _frame: object) -> None:
+    state.should_stop = 0
+
+
+def make_worker(app: HostApp, settings: WorkerSettings, on_ready: Callable[[Any], None]) -> HostWorker:
+    """Return the worker, ready to be started."""
+    return HostWorker(
+        app=app,
+        hostname=f"{settings.instance_id}@fleethand",
+        pool_cls=SupervisorPool,
+        consumer_cls=HostConsumer,
+        concurrency=settings.concurrency,
+        ready_callback=on_ready,
+        task_events=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        use_eventloop=sys.platform != "win32",
+    )

@@ -1,0 +1,95 @@
+"""What a worker that starts finds in its journal: supervisors to follow again, outcomes to send, orders to go on with."""
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+
+from fleethand_common.clock import elapsed_s
+from fleethand_common.instance_errors import InstanceErrorCode
+from fleethand_worker import linux
+from fleethand_worker.execution import Execution
+from fleethand_worker.executor import Executor
+from fleethand_worker.janitor import Janitor
+from fleethand_worker.journal import Entry, Journal, Journaled
+from fleethand_worker.listeners import Listener
+from fleethand_worker.reporter import Reporter
+
+logger = logging.getLogger(__name__)
+
+STATE_WAIT_S = 2.0
+"""How long a supervisor that was just forked is given to say which process it is."""
+
+ListenerFor = Callable[[str], Listener]
+
+
+def recover(
+    journal: Journal, executor: Executor, reporter: Reporter, janitor: Janitor, listener_for: ListenerFor
+) -> None:
+    """Take up everything that the journal holds, the oldest first."""
+    for entry in list(journal.entries()):
+        journaled = entry.journaled()
+        if entry.result() is not None:
+            janitor.keep(entry, journaled.order.deliver_before_ms if journaled else executor.now_ms())
+            if not entry.is_marked("reported"):
+                reporter.outcome(entry)
+        elif journaled is None:
+            # The worker died while it wrote the order down, so nothing was started.
+            journal.remove(entry)
+        else:
+            janitor.keep(entry, journaled.order.deliver_before_ms)
+            execution = Execution(entry=entry, order=journaled.order, listener=listener_for(journaled.task_id))
+            _take_up(execution, journaled, journal, executor)
+
+
+def _take_up(execution: Execution, journaled: Journaled, journal: Journal, executor: Executor) -> None:
+    entry = execution.entry
+    lock = entry.lock()
+    if lock is None:
+        _follow(execution, executor)
+        return
+    os.close(lock)
+    if entry.result() is not None:  # it ended between the two looks
+        executor.conclude(execution, executor.lost(execution, InstanceErrorCode.CLIENT_RESTARTED))
+    elif journaled.boot_id != journal.boot_id:
+        # Whether it was started, only a file could tell that may not have reached the disk; so it is not started now.
+        executor.conclude(execution, executor.lost(execution, InstanceErrorCode.INSTANCE_RESTARTED))
+    elif entry.state() is not None:
+        executor.kill_rest(execution.invocation_id)
+        executor.conclude(execution, executor.lost(execution, InstanceErrorCode.CLIENT_RESTARTED))
+    elif entry.is_marked("stop"):
+        executor.conclude(execution, executor.cancelled(execution.invocation_id))
+    else:
+        executor.queue[execution.invocation_id] = execution
+
+
+def _follow(execution: Execution, executor: Executor) -> None:
+    """Watch a supervisor of the worker before."""
+    state = execution.entry.state()
+    until = elapsed_s() + STATE_WAIT_S
+    while state is None and elapsed_s() < until:
+        signal.sigtimedwait((), 0.01)  # a sleep
+        state = execution.entry.state()
+    if state is None:
+        executor.conclude(execution, executor.lost(execution, InstanceErrorCode.CLIENT_RESTARTED))
+        return
+    execution.pid = state.pid
+    execution.started_at_ms = state.started_at_ms
+    execution.sent_bytes = _size(execution.entry)
+    descriptor = linux.open_pidfd(state.pid)
+    if descriptor is not None and linux.start_time(state.pid) != state.start_time:
+        os.close(descriptor)
+        descriptor = None
+    execution.fd = -1 if descriptor is None else descriptor
+    logger.info("event=followed invocation=%s pid=%d", execution.invocation_id, state.pid)
+    executor.watch(execution)
+    if execution.entry.is_marked("stop"):
+        executor.end(execution)
+
+
+def _size(entry: Entry) -> int:
+    """Return how much of the output was there already; what of it was sent, nobody knows any more."""
+    try:
+        return (entry.path / "live").stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,24 @@
+"""How a stop is taken: at once, on the event loop, however many commands run or wait."""
+
+import logging
+from typing import Any
+
+from fleethand_common.messages import INSTANCE_HEADER
+
+logger = logging.getLogger(__name__)
+
+
+def stop_strategy(task: Any, app: Any, consumer: Any, **_kwargs: Any) -> Any:
+    """Return the handler of stop messages; Celery calls this instead of its default strategy."""
+    executor = app.executor
+
+    def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_options: Any) -> None:
+        if message.headers.get(INSTANCE_HEADER) != executor.host.instance_id:
+            logger.error("event=stop_refused reason=for-another-instance")
+            return
+        try:
+            executor.stop(message.body)
+        except ValueError:
+            logger.error("event=stop_refused reason=unreadable")
+
+    return handle

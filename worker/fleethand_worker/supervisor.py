@@ -1,0 +1,291 @@
+"""One process per execution: starts the script, keeps its output, ends it in time, writes the result down.
+
+It is forked from the worker and needs it no more: whatever becomes of the worker, the outcome ends up in the journal.
+This is the only module that starts processes. It must not return into the worker's code, nor touch its sockets.
+"""
+
+import gc
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+from fleethand_common.clock import Clock, elapsed_s
+from fleethand_common.errors import ExecutionError
+from fleethand_common.instance_errors import INSTANCE_ERRORS, InstanceErrorCode
+from fleethand_common.messages import ExecutionOrder, Finished
+from fleethand_common.states import InstanceStatus
+from fleethand_worker import linux
+from fleethand_worker.accounts import Account, find_account
+from fleethand_worker.journal import Entry, State
+from fleethand_worker.scripts import Script, choose_folder, make_environment, make_script
+from fleethand_worker.supervision import Ending, Supervision
+
+STARTED, FINISHED = b"S", b"F"
+"""What a supervisor tells its worker through the pipe between them; its end means that the supervisor is gone."""
+
+_IGNORED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR2", "SIGTSTP", "SIGPIPE", "SIGALRM")
+_ENDINGS: dict[Ending, tuple[InstanceStatus, InstanceErrorCode | None]] = {
+    Ending.TIMEOUT: (InstanceStatus.TIMEOUT, InstanceErrorCode.EXECUTION_TIMEOUT),
+    Ending.STOPPED: (InstanceStatus.TERMINATED, None),
+    Ending.INTERRUPTED: (InstanceStatus.ERROR, InstanceErrorCode.EXECUTION_INTERRUPTED),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What a supervisor is to do, and for whom."""
+
+    entry: Entry
+    order: ExecutionOrder
+    instance_id: str
+    instance_name: str
+    boot_id: str
+    clock: Clock
+
+
+def launch(assignment: Assignment) -> tuple[int, int]:
+    """Fork a supervisor.
+
+    Returns:
+        its process id, and the descriptor of the pipe on which it tells how far it is.
+
+    Raises:
+        OSError: no process or descriptor is to be had.
+    """
+    lock = assignment.entry.lock()
+    if lock is None:
+        raise OSError("another supervisor has this execution")
+    reader, writer = os.pipe()
+    # No signal may reach the child while it still has the worker's handlers.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _run_child(assignment, lock, writer)
+    except OSError:
+        os.close(reader)
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.close(writer)
+        os.close(lock)
+    return pid, reader
+
+
+def _run_child(assignment: Assignment, lock: int, writer: int) -> NoReturn:
+    """Do all of a supervisor's work and end the process, whatever happens."""
+    code = 1
+    try:
+        gc.disable()  # a collection would copy every page that the worker and this process share
+        _detach((lock, writer))
+        _supervise(assignment, writer)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _detach(kept: tuple[int, ...]) -> None:
+    """Leave the worker's session, close what is its own, and take signals as a supervisor does."""
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(null, standard)
+    lowest = 3
+    for descriptor in sorted(kept):
+        os.closerange(lowest, descriptor)
+        lowest = descriptor + 1
+    os.closerange(lowest, os.sysconf("SC_OPEN_MAX"))
+    signal.set_wakeup_fd(-1)
+    # A handler, not SIG_IGN: the script would inherit that one.
+    for name in _IGNORED:
+        signal.signal(getattr(signal, name), _do_nothing)
+    linux.become_subreaper()
+
+
+def _do_nothing(_number: int, _frame: object) -> None:
+    pass
+
+
+def _supervise(assignment: Assignment, writer: int) -> None:
+    run = _Run(assignment)
+    try:
+        finished = run.finish(writer)
+    except ExecutionError as error:
+        finished = run.failed(error.code, error.message)
+    except Exception as error:  # noqa: BLE001 - whatever it was, the host has to answer
+        finished = run.failed(InstanceErrorCode.EXECUTION_EXCEPTION, f"cannot run the command: {_reason(error)}")
+    assignment.entry.write_result(finished)
+    with suppress(OSError):
+        os.write(writer, FINISHED)
+
+
+def _reason(error: BaseException) -> str:
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else type(error).__name__
+
+
+class _Run:
+    """The run of one script, from its order to its last report."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._to = assignment
+        self._order = assignment.order
+        self._began_s = elapsed_s()
+        self._began_ms = assignment.clock.now_ms()
+        self._started = False
+
+    def finish(self, writer: int) -> Finished:
+        """Run the script to its end and return what is to be reported."""
+        supervision = Supervision(
+            timeout_s=self._order.timeout_s,
+            grace_s=self._order.stop_grace_s,
+            mode=self._order.termination_mode,
+            output_limit=self._order.output_limit_bytes,
+            live_path=self._to.entry.path / "live",
+        )
+        self._to.entry.write_state(
+            State(
+                pid=os.getpid(),
+                start_time=linux.start_time(os.getpid()),
+                boot_id=self._to.boot_id,
+                started_at_ms=self._began_ms,
+            )
+        )
+        supervision.catch_signals()
+        process, output = self._start()
+        self._started = True
+        with suppress(OSError):
+            os.write(writer, STARTED)
+        supervision.run(process.pid, output, self._began_s)
+        process.returncode = 0  # it was waited for elsewhere; Popen must not
+        return self._report(supervision)
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], int]:
+        account = find_account(self._order.username)
+        folder = choose_folder(self._order.working_dir, account)
+        script = make_script(
+            self._order, instance_id=self._to.instance_id, instance_name=self._to.instance_name
+        )
+        path, passed = self._place(script, account)
+        reader, writer = os.pipe()
+        score = linux.reset_out_of_memory_score()
+        try:
+            process = _popen(script, path, passed, writer, folder, account)
+        except (OSError, ValueError) as error:
+            raise _start_error(script, account, error) from error
+        finally:
+            os.close(writer)
+            if score is not None:
+                linux.set_out_of_memory_score(score)
+            if passed is not None:
+                os.close(passed)
+        os.set_blocking(reader, False)
+        return process, reader
+
+    def _place(self, script: Script, account: Account) -> tuple[str, int | None]:
+        """Put the script where its user can read it and nobody else.
+
+        The journal is closed to other users, so theirs is a file in memory that only the script's process holds; so is
+        one that the disk has no room for.
+        """
+        if account.is_own:
+            path = self._to.entry.path / f"script{script.suffix}"
+            with suppress(OSError):
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o700)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(script.content)
+                return str(path), None
+        descriptor = linux.memory_file(script.content)
+        return f"/dev/fd/{descriptor}", descriptor
+
+    def _report(self, supervision: Supervision) -> Finished:
+        text, dropped = supervision.output.kept()
+        elapsed = supervision.ended_s - self._began_s
+        status, code, exit_code, info = _judge(supervision)
+        if supervision.ending is Ending.TIMEOUT:
+            elapsed = self._order.timeout_s
+        if supervision.survivors:
+            info = f"{info} {supervision.survivors} of its processes could not be killed.".strip()
+        return Finished(
+            instance_id=self._to.instance_id,
+            invocation_id=self._order.invocation_id,
+            status=status,
+            started_at_ms=self._began_ms,
+            finished_at_ms=self._began_ms + int(elapsed * 1000),
+            exit_code=exit_code,
+            error_code=code or "",
+            error_info=info,
+            output=text,
+            dropped=dropped,
+        )
+
+    def failed(self, code: str, message: str | None) -> Finished:
+        """Return the report of an execution that could not be carried through."""
+        error = INSTANCE_ERRORS[InstanceErrorCode(code)]
+        return Finished(
+            instance_id=self._to.instance_id,
+            invocation_id=self._order.invocation_id,
+            status=error.status,
+            started_at_ms=self._began_ms if self._started else None,
+            finished_at_ms=self._began_ms + int((elapsed_s() - self._began_s) * 1000),
+            error_code=code,
+            error_info=message or error.info,
+        )
+
+
+def _judge(supervision: Supervision) -> tuple[InstanceStatus, InstanceErrorCode | None, int | None, str]:
+    """Return status, code, exit code and text for how a script ended."""
+    exit_code = supervision.exit_code
+    if supervision.ending is not None:
+        status, code = _ENDINGS[supervision.ending]
+        info = INSTANCE_ERRORS[code].info if code else ""
+        return status, code, 1 if supervision.ending is Ending.TIMEOUT else exit_code, info
+    if exit_code == 0:
+        return InstanceStatus.SUCCESS, None, 0, ""
+    code = InstanceErrorCode.EXIT_CODE_NONZERO
+    if supervision.killed_by:
+        info = f"The command was killed by {_signal_name(supervision.killed_by)}."
+    else:
+        info = INSTANCE_ERRORS[code].info
+    return InstanceStatus.FAILED, code, exit_code, info
+
+
+def _signal_name(number: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
+
+
+def _start_error(script: Script, account: Account, error: OSError | ValueError) -> ExecutionError:
+    if isinstance(error, ValueError) or not isinstance(error, FileNotFoundError):
+        return ExecutionError(
+            InstanceErrorCode.EXECUTION_EXCEPTION,
+            f"cannot start {script.interpreter[0]} as {account.name}: {_reason(error)}",
+        )
+    return ExecutionError(
+        InstanceErrorCode.INVALID_COMMAND_TEXT,
+        f"cannot run the content: its interpreter {script.interpreter[0]} is not on this host",
+    )
+
+
+def _popen(
+    script: Script, path: str, passed: int | None, output: int, folder: str, account: Account
+) -> subprocess.Popen[bytes]:
+    as_user: dict[str, object] = {}
+    if not account.is_own:
+        as_user = {"user": account.uid, "group": account.gid, "extra_groups": account.groups()}
+    return subprocess.Popen(
+        [*script.interpreter, path],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        cwd=folder,
+        env=make_environment(account, script.variables, os.environ),
+        start_new_session=True,
+        umask=0o022,
+        pass_fds=() if passed is None else (passed,),
+        **as_user,  # type: ignore[call-overload]
+    )
+
