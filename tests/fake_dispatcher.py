@@ -1,7 +1,7 @@
 """A `Dispatcher` that answers what a test tells it, for tests of the command line."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from click.testing import CliRunner, Result
@@ -89,7 +89,8 @@ class FakeInvocation:
             command_type="RunShellScript", command_content="echo hi", enable_parameter=False, interpolation="text",
             parameters={}, repeat_mode="Once", timeout_s=60, working_dir="", username="",
             termination_mode="ProcessTree",
-            creation_time=AT, deliver_before=AT, stop_time=None, finished_time=AT,
+            creation_time=AT, deliver_before=AT, stop_time=None,
+            finished_time=AT + timedelta(seconds=1.234) if set(statuses) <= TERMINAL else None,
             invocation_status=aggregate(statuses),
             counts={status: statuses.count(status) for status in dict.fromkeys(statuses)}, instance_count=len(statuses),
         )  # fmt: skip

@@ -8,6 +8,7 @@ import click
 from fleethand_dispatcher.cli import exits, options, shapes
 from fleethand_dispatcher.cli.lookup import command_id_of
 from fleethand_dispatcher.cli.session import FleethandCommand, Session, pass_session
+from fleethand_dispatcher.cli.tally import hosts
 from fleethand_dispatcher.cli.targets import print_preview
 from fleethand_dispatcher.cli.watch import View, Watch
 from fleethand_dispatcher.cli.words import content, type_of
@@ -116,7 +117,7 @@ def _print_dry_run(dispatcher: "Dispatcher", targets: dict[str, Any], *, as_json
         shapes.print_json({"invocation_id": "", "invocation_status": "", "counts": {}, "instances": []})
         return exits.OK
     preview = dispatcher.preview_targets(**targets)
-    click.echo(f"valid; nothing was sent. It would reach {len(preview.instance_ids)} hosts.", err=True)
+    click.echo(f"valid; nothing was sent. It would reach {hosts(len(preview.instance_ids))}.", err=True)
     return exits.OK
 
 

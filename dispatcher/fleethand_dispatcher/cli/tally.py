@@ -56,8 +56,8 @@ class Tally:
     @property
     def is_worth_folding(self) -> bool:
         """True if there are many hosts and some of them said the same."""
-        hosts = sum(len(fold.instance_ids) for fold in self._folds.values())
-        return hosts >= FOLD_FROM and len(self._folds) < hosts
+        said = sum(len(fold.instance_ids) for fold in self._folds.values())
+        return said >= FOLD_FROM and len(self._folds) < said
 
     def folded(self) -> Iterator[str]:
         """Yield the lines of the fold: what most hosts said comes first."""
@@ -65,7 +65,7 @@ class Tally:
         for index, fold in enumerate(folds[:_FOLDS_SHOWN]):
             yield from _fold_lines(fold, name_hosts=index > 0)
         if more := folds[_FOLDS_SHOWN:]:
-            yield f"{_hosts(sum(len(fold.instance_ids) for fold in more))} said {len(more)} other things"
+            yield f"{hosts(sum(len(fold.instance_ids) for fold in more))} said {len(more)} other things"
 
     def failures(self) -> Iterator[str]:
         """Yield one line per reason for which hosts did not succeed, the commonest first."""
@@ -73,11 +73,11 @@ class Tally:
         for why, ids in rows[:_REASONS_SHOWN]:
             yield f"{why}: {_some(ids)}"
         if more := rows[_REASONS_SHOWN:]:
-            yield f"… and {len(more)} more reasons on {_hosts(sum(len(ids) for _, ids in more))}"
+            yield f"… and {len(more)} more reasons on {hosts(sum(len(ids) for _, ids in more))}"
         for instance_id, dropped in sorted(self._dropped)[:_IDS_SHOWN]:
             yield f"{instance_id}: {dropped} bytes of output were dropped"
         if more_dropped := self._dropped[_IDS_SHOWN:]:
-            yield f"… and output of {_hosts(len(more_dropped))} more was cut"
+            yield f"… and output of {hosts(len(more_dropped))} more was cut"
 
 
 def reason(result: "InvocationResult") -> str:
@@ -97,11 +97,14 @@ def reason(result: "InvocationResult") -> str:
     return ", ".join(parts)
 
 
-def summary(record: "InvocationRecord", elapsed_s: float | None = None) -> str:
-    """Return the line that everything ends with."""
+def summary(record: "InvocationRecord") -> str:
+    """Return the line that everything ends with; the time is from the call to the last host's end."""
     counts = ", ".join(counted(record.counts))
-    took = "" if elapsed_s is None else f" in {elapsed_s:.1f} s" if elapsed_s >= 1 else f" in {elapsed_s * 1000:.0f} ms"
-    return f"{record.invoke_id} {record.invocation_status}: {_hosts(record.instance_count)}, {counts or 'none'}{took}"
+    took = ""
+    if record.finished_time is not None:
+        took_s = (record.finished_time - record.creation_time).total_seconds()
+        took = f" in {took_s:.1f} s" if took_s >= 1 else f" in {took_s * 1000:.0f} ms"
+    return f"{record.invoke_id} {record.invocation_status}: {hosts(record.instance_count)}, {counts or 'none'}{took}"
 
 
 def counted(counts: Mapping[InstanceStatus, int]) -> Iterator[str]:
@@ -113,7 +116,7 @@ def counted(counts: Mapping[InstanceStatus, int]) -> Iterator[str]:
 
 def _fold_lines(fold: Fold, *, name_hosts: bool) -> Iterator[str]:
     ids = sorted(fold.instance_ids)
-    who = ids[0] if len(ids) == 1 else _hosts(len(ids))
+    who = ids[0] if len(ids) == 1 else hosts(len(ids))
     named = f" ({_some(ids)})" if name_hosts and len(ids) > 1 else ""
     if not fold.shown:
         yield f"{who}{named} said nothing"
@@ -126,7 +129,8 @@ def _fold_lines(fold: Fold, *, name_hosts: bool) -> Iterator[str]:
             yield f"  … {fold.hidden} more lines"
 
 
-def _hosts(count: int) -> str:
+def hosts(count: int) -> str:
+    """Return `1 host` or `3 hosts`."""
     return "1 host" if count == 1 else f"{count} hosts"
 
 

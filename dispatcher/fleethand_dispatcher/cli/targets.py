@@ -6,6 +6,7 @@ import click
 
 from fleethand_dispatcher.cli import options, shapes
 from fleethand_dispatcher.cli.session import FleethandCommand, Session, pass_session
+from fleethand_dispatcher.cli.tally import hosts
 
 if TYPE_CHECKING:
     from fleethand_dispatcher.models import TargetPreview
@@ -34,6 +35,6 @@ def print_preview(preview: "TargetPreview", *, as_json: bool) -> None:
         return
     for instance_id in preview.instance_ids:
         click.echo(instance_id)
-    counts = f"{len(preview.instance_ids)} hosts: {preview.online} online, {preview.offline} offline"
+    counts = f"{hosts(len(preview.instance_ids))}: {preview.online} online, {preview.offline} offline"
     unknown = f", {len(preview.unknown)} never seen ({', '.join(preview.unknown[:8])})" if preview.unknown else ""
     click.echo(counts + unknown, err=True)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleethand_common.clock import elapsed_s
 from fleethand_common.errors import FleethandError, WaitTimeoutError
 from fleethand_common.states import TERMINAL
 from fleethand_dispatcher.cli import colour, exits, shapes
@@ -55,7 +54,6 @@ class Watch:
         self._invocation = invocation
         self._view = view
         self._said: set[str] = set()
-        self._began = elapsed_s()
 
     def run(self) -> int:
         """Wait, print, and return the exit code."""
@@ -118,7 +116,7 @@ class Watch:
                 printer.feed(result.instance_id, result.output)  # it came too late or too fast to be seen live
                 printer.finish(result.instance_id)
         print_tally(tally, self._view.output)
-        click.echo(summary(record, elapsed_s() - self._began), err=True)
+        click.echo(summary(record), err=True)
         return record.counts
 
     def _note(self, what: str) -> None:
