@@ -48,19 +48,15 @@ def server_component(data: DataDir) -> tuple[Component, int]:
 
 def other_components(data: DataDir, plan: Plan, port: int) -> list[Component]:
     """Return what needs the server."""
-    environ = _environment(data.redis_url(port))
+    full = {**os.environ, "FLEETHAND_REDIS_URL": data.redis_url(port)}  # not on argv, which every user can read
+    environ = {name: value for name, value in full.items() if not name.startswith("FLEETHAND_DASHBOARD_")}
     found = [Component(name="aggregator", role="aggregator", argv=_control("aggregator"), environ=environ)]
     found += [_worker(data, name, environ) for name in worker_names(plan.workers)]
     found.append(Component(name="beat", role="beat", argv=_beat(), environ=environ))
     if plan.dashboard_port is not None:
         argv = _control("dashboard", "--address", server.HOST, "--port", str(plan.dashboard_port))
-        found.append(Component(name="dashboard", role="dashboard", argv=argv, environ=environ))
+        found.append(Component(name="dashboard", role="dashboard", argv=argv, environ=full))
     return found
-
-
-def _environment(redis_url: str) -> dict[str, str]:
-    """The URL holds the password, so it goes by the environment, where only the same user can read it."""
-    return {**os.environ, "FLEETHAND_REDIS_URL": redis_url}
 
 
 def _control(*arguments: str) -> tuple[str, ...]:
