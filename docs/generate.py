@@ -44,7 +44,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     yield "| " + " | ".join(head) + " |"
     yield "|" + "---|" * len(head)
     for row in rows:
-        yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
+        yield "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ") for cell in row) + " |"
 
 
 def member_docs(kind: type[StrEnum]) -> dict[str, str]:
@@ -156,7 +156,7 @@ def cli_page() -> Iterator[str]:
     yield from ("", "## fleethand", "")
     yield from _click_help(root, click.Context(root, info_name="fleethand", **_context(root)))
     yield from ("## fleethand-worker", "")
-    yield from _argparse_help(importlib.import_module("fleethand_worker.cli").parser())
+    yield from _argparse_help(importlib.import_module("fleethand_worker.cli")._parser())
 
 
 def _context(command: click.Command) -> dict[str, Any]:
@@ -183,25 +183,26 @@ def _exit_codes(module: Any) -> Iterator[tuple[str, str, str]]:
             yield str(getattr(module, target.id)), f"`{target.id}`", ast.literal_eval(following.value)
 
 
-def _argparse_help(parser: argparse.ArgumentParser) -> Iterator[str]:
+def _argparse_help(parser: argparse.ArgumentParser, summary: str = "") -> Iterator[str]:
     """Describe a parser by what it knows, as the layout of argparse's own help differs from Python to Python."""
-    yield from (parser.description or "", "")
+    yield from (parser.description or f"{summary[:1].upper()}{summary[1:]}.", "")
     rows = [
         (
             " ".join(f"`{name}`" for name in action.option_strings) or f"`{action.metavar or action.dest}`",
             _meaning(action),
         )
         for action in parser._actions
-        if not isinstance(action, argparse._SubParsersAction | argparse._HelpAction)
+        if not isinstance(action, argparse._SubParsersAction | argparse._HelpAction | argparse._VersionAction)
     ]
     if rows:
         yield from table(("argument", "meaning"), rows)
         yield ""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            for child in action.choices.values():
+            summaries = {shown.dest: shown.help or "" for shown in action._choices_actions}
+            for name, child in action.choices.items():
                 yield from (f"### {child.prog}", "")
-                yield from _argparse_help(child)
+                yield from _argparse_help(child, summaries.get(name, ""))
 
 
 def _meaning(action: argparse.Action) -> str:
