@@ -19,7 +19,7 @@ class Account:
     uid: int
     gid: int
     home: str
-    shell: str
+    login_shell: str
     is_own: bool
 
     def groups(self) -> list[int]:
@@ -42,12 +42,12 @@ def find_account(username: str) -> Account:
                 InstanceErrorCode.ACCOUNT_NOT_EXISTS, f"cannot run as {username!r}: there is no such user"
             ) from None
         # A container may run under a uid that no database knows.
-        return Account(name=str(own), uid=own, gid=os.getegid(), home="/", shell="/bin/sh", is_own=True)
+        return Account(name=str(own), uid=own, gid=os.getegid(), home="/", login_shell="/bin/sh", is_own=True)
     return Account(
         name=entry.pw_name,
         uid=entry.pw_uid,
         gid=entry.pw_gid,
         home=entry.pw_dir,
-        shell=entry.pw_shell or "/bin/sh",
+        login_shell=entry.pw_shell or "/bin/sh",
         is_own=entry.pw_uid == own,
     )

@@ -2,19 +2,20 @@
 
 import gc
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fleethand_common import __version__
 from fleethand_common.clock import Clock
 from fleethand_worker import identity, linux, logs
+from fleethand_worker.admission import Admission
 from fleethand_worker.broker import BrokerLine
 from fleethand_worker.celery_app import HostApp, make_app, make_worker
 from fleethand_worker.executor import Executor, Host
 from fleethand_worker.heartbeat import Pulse
 from fleethand_worker.janitor import Janitor
 from fleethand_worker.journal import Journal
+from fleethand_worker.outcomes import Outcomes
 from fleethand_worker.pool import EventListener
 from fleethand_worker.recovery import recover
 from fleethand_worker.reporter import Reporter
@@ -28,12 +29,12 @@ def run(settings: WorkerSettings) -> int:
     """Run the worker until it is told to end; return the exit code."""
     logs.set_up(settings.log_level)
     state_dir = StateDir(Path(settings.state_path()))
+    logger.info("event=starting instance=%s version=%s state_dir=%s", settings.instance_id, __version__, state_dir.path)
     app = make_app(settings)
     _add_parts(app, settings, state_dir.path)
     worker = make_worker(app, settings, _on_ready)
-    logger.info("event=starting instance=%s version=%s state_dir=%s", settings.instance_id, __version__, state_dir.path)
     worker.start()
-    logger.info("event=ended_worker running=%d", len(app.executor.running))
+    logger.info("event=left running=%d", len(app.executor.running))
     return int(worker.exitcode or 0)
 
 
@@ -46,10 +47,13 @@ def _add_parts(app: HostApp, settings: WorkerSettings, state_dir: Path) -> None:
     host = Host(
         instance_id=settings.instance_id,
         name=settings.name or identity.host_name(),
+        boot_id=journal.boot_id,
         concurrency=settings.concurrency,
         queue_limit=settings.queue_limit,
     )
-    app.executor = Executor(host, journal, janitor, reporter, clock)
+    outcomes = Outcomes(host.instance_id, clock)
+    app.executor = Executor(host, reporter, outcomes, clock)
+    app.admission = Admission(app.executor, journal, janitor, outcomes)
     app.pulse = Pulse(
         executor=app.executor,
         journal=journal,
@@ -60,7 +64,14 @@ def _add_parts(app: HostApp, settings: WorkerSettings, state_dir: Path) -> None:
         tags=dict(settings.tags),
         server_time_ms=app.line.server_time_ms,
     )
-    recover(journal, app.executor, reporter, janitor, lambda task_id: EventListener(app, task_id))
+    recover(
+        journal=journal,
+        executor=app.executor,
+        outcomes=outcomes,
+        reporter=reporter,
+        janitor=janitor,
+        listener_for=lambda task_id: EventListener(app, task_id),
+    )
 
 
 def _on_ready(_consumer: Any) -> None:
@@ -68,10 +79,3 @@ def _on_ready(_consumer: Any) -> None:
     gc.collect()
     gc.freeze()
     logger.info("event=ready")
-
-
-def settings_from(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None) -> Any:
-    """Return the settings and where each came from."""
-    from fleethand_common.settings import load
-
-    return load(WorkerSettings, flags=flags, environ=environ, file=file)

@@ -20,18 +20,23 @@ logger = logging.getLogger(__name__)
 
 CONNECTION_ERRORS: tuple[type[Exception], ...] = kombu_redis.Transport.connection_errors
 CHANNEL_ERRORS: tuple[type[Exception], ...] = kombu_redis.Transport.channel_errors
+_KombuChannel: Any = kombu_redis.Channel
+_KombuTransport: Any = kombu_redis.Transport
+"""kombu says that it has types, and leaves most out."""
 ERRORS = (*CONNECTION_ERRORS, *CHANNEL_ERRORS)
 
 _NEEDLESS_TIMERS = ("_restore_messages_tref", "_subclient_health_tref", "_reauth_tref", "_binding_expiry_tref")
 """Housekeeping of kombu for what is not used here; one of them wakes the host every second."""
 
 
-class Channel(kombu_redis.Channel):  # type: ignore[misc]
+class Channel(_KombuChannel):  # type: ignore[misc]
     """A channel that drops what it cannot read, and that closes at once without losing a message."""
 
     _was_dropped = False
+    _closing: bool
+    _in_poll: Any
 
-    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - kombu's signature
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         # redis-py would try again ten times, with pauses, and hold the event loop up meanwhile.
         return {**super()._connparams(asynchronous), "retry": Retry(NoBackoff(), 0)}
 
@@ -87,7 +92,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             connection.disconnect()
 
 
-class Transport(kombu_redis.Transport):  # type: ignore[misc]
+class Transport(_KombuTransport):  # type: ignore[misc]
     """A transport that survives every message."""
 
     Channel = Channel
@@ -140,18 +145,18 @@ class BrokerLine:
             return False
         if not reports:
             return True
-        return self._try(lambda: self._client.lpush(REPORTS_QUEUE, *reports)) is not None
+        return self._try(self._client.lpush, REPORTS_QUEUE, *reports) is not None
 
     def server_time_ms(self) -> float | None:
         """Return the server's time, or None if it cannot be asked."""
         if self._client is None:
             return None
-        answer = self._try(lambda: self._client.time())
+        answer = self._try(self._client.time)
         return None if answer is None else answer[0] * 1000 + answer[1] / 1000
 
-    def _try(self, call: Callable[[], Any]) -> Any:
+    def _try(self, call: Callable[..., Any], *args: Any) -> Any:
         try:
-            return call()
+            return call(*args)
         except CHANNEL_ERRORS as error:  # such as a server whose memory is full: the connection itself is well
             logger.warning("event=not_sent reason=%s", " ".join(str(error).split()[:3]))
         except CONNECTION_ERRORS as error:

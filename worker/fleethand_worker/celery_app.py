@@ -11,10 +11,11 @@ from celery import Celery, Task
 from celery.events.dispatcher import EventDispatcher
 from celery.worker import state
 from celery.worker.worker import WorkController
-from kombu import Exchange, Queue
+from kombu.entity import Exchange, Queue
 
 from fleethand_common import celery_config, messages
 from fleethand_worker import broker
+from fleethand_worker.admission import Admission
 from fleethand_worker.broker import BrokerLine
 from fleethand_worker.consumer import EVENTS_KEPT, HostConsumer
 from fleethand_worker.executor import Executor
@@ -29,9 +30,15 @@ SOCKET_TIMEOUT_S = 5
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
 
 
+_Exchange: Any = Exchange
+_Queue: Any = Queue
+"""kombu says that it has types, and leaves most out."""
+
+
 class HostApp(Celery):  # type: ignore[misc]
     """A Celery app that knows the parts of a host."""
 
+    admission: Admission
     executor: Executor
     pulse: Pulse
     line: BrokerLine
@@ -49,7 +56,7 @@ class HostApp(Celery):  # type: ignore[misc]
                 on_send_buffered=consumer.on_send_event_buffered,
             )
             return self.dispatcher
-        for events in self.dispatcher._group_buffer.values():  # noqa: SLF001 - it has no bound of its own
+        for events in self.dispatcher._group_buffer.values():
             del events[:-EVENTS_KEPT]
         self.dispatcher.connection = channel.connection.client
         self.dispatcher.channel = channel
@@ -73,7 +80,7 @@ def make_app(settings: WorkerSettings) -> HostApp:
             "broker_transport_options": _transport_options(settings),
             # no_ack, as there is nothing to acknowledge: the journal has the order before the message is forgotten
             "task_queues": [
-                Queue(name, Exchange(""), routing_key=name, no_declare=True, no_ack=True) for name in names
+                _Queue(name, _Exchange(""), routing_key=name, no_declare=True, no_ack=True) for name in names
             ],
             "task_default_queue": names[1],
             "task_send_sent_event": False,

@@ -1,6 +1,7 @@
 """The part of the Celery worker that listens: how it connects, what it does at each connection, what it refuses."""
 
 import logging
+import os
 import random
 import time
 from typing import Any
@@ -82,8 +83,6 @@ def send_worker_event(c: Any, kind: str) -> None:
 
 
 def _load() -> tuple[float, ...]:
-    import os
-
     return os.getloadavg() if hasattr(os, "getloadavg") else (0.0, 0.0, 0.0)
 
 
@@ -145,19 +144,19 @@ class HostConsumer(Consumer):  # type: ignore[misc]
 
         return guarded
 
-    def on_unknown_message(self, body: Any, message: Any) -> None:
+    def on_unknown_message(self, _body: Any, _message: Any) -> None:
         """Drop a message that is no task; Celery would log its content."""
         self._dropped("no-task")
 
-    def on_unknown_task(self, body: Any, message: Any, exc: Any) -> None:
+    def on_unknown_task(self, _body: Any, _message: Any, _exc: Any) -> None:
         """Drop a message for a task that hosts do not have; Celery would log its content."""
         self._dropped("unknown-task")
 
-    def on_invalid_task(self, body: Any, message: Any, exc: Any) -> None:
+    def on_invalid_task(self, _body: Any, _message: Any, _exc: Any) -> None:
         """Drop a message that Celery cannot make a task of; it would log its content."""
         self._dropped("invalid-task")
 
-    def on_decode_error(self, message: Any, exc: Any) -> None:
+    def on_decode_error(self, _message: Any, _exc: Any) -> None:
         """Drop a message that cannot be decoded; Celery would log its content."""
         self._dropped("undecodable")
 

@@ -2,7 +2,7 @@
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fleethand_common.messages import ExecutionOrder
 from fleethand_worker.journal import Entry
@@ -20,8 +20,7 @@ class Execution:
     fd: int = -1
     is_own_child: bool = False
     started_at_ms: int | None = None
-    is_stopping: bool = False
-    sent_bytes: int = field(default=0)
+    sent_bytes: int = 0
 
     @property
     def invocation_id(self) -> str:

@@ -112,9 +112,7 @@ class Entry:
         with suppress(OSError):
             self._write_result(encode(finished))
             return finished
-        bare = msgspec.structs.replace(
-            finished, output="", dropped=finished.dropped + len(finished.output.encode())
-        )
+        bare = msgspec.structs.replace(finished, output="", dropped=finished.dropped + len(finished.output.encode()))
         self._write_result(encode(bare))
         return bare
 

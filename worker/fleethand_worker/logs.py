@@ -1,4 +1,4 @@
-"""Log lines: `key=value`, one per event, to stderr. No script, no parameter, no output and no password gets into one."""
+"""Log lines: `key=value`, one per event, to stderr, without any script, parameter, output or password."""
 
 import logging
 import re

@@ -6,6 +6,8 @@ from fleethand_common import limits
 
 _CONTINUATION = 0b1000_0000
 _CONTINUATION_MASK = 0b1100_0000
+_LEADS = (0b1100_0000, 0b1110_0000, 0b1111_0000)
+"""A first byte from one of these on begins a character of 2, 3 or 4 bytes."""
 _LONGEST_CHARACTER = 4
 
 
@@ -15,10 +17,7 @@ def complete_length(data: bytes | bytearray) -> int:
         byte = data[-back]
         if byte & _CONTINUATION_MASK == _CONTINUATION:
             continue
-        if byte < _CONTINUATION:
-            needed = 1
-        else:
-            needed = 2 if byte < 0b1110_0000 else 3 if byte < 0b1111_0000 else 4
+        needed = 1 + sum(byte >= lead for lead in _LEADS)
         return len(data) if needed <= back else len(data) - back
     return len(data)
 

@@ -103,7 +103,7 @@ class SupervisorPool(BasePool):  # type: ignore[misc]
         self._executor.attach(loop)
 
     def on_apply(
-        self, target: Any, args: Any, kwargs: Any, *, accept_callback: Any, callback: Any, **_options: Any
+        self, _target: Any, args: Any, _kwargs: Any, *, accept_callback: Any, callback: Any, **_options: Any
     ) -> None:
         """Take a request: its second argument is the task's id, the third its headers, the fourth its body."""
         _, task_id, headers, body, *_ = args
@@ -114,7 +114,7 @@ class SupervisorPool(BasePool):  # type: ignore[misc]
             return
         attempt = headers.get(ATTEMPT_HEADER)
         try:
-            self._executor.execute(
+            self.app.admission.execute(
                 body, attempt=attempt if isinstance(attempt, int) else 1, task_id=str(task_id), listener=listener
             )
         except ValueError:

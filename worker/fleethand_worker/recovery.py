@@ -1,8 +1,8 @@
-"""What a worker that starts finds in its journal: supervisors to follow again, outcomes to send, orders to go on with."""
+"""What a starting worker finds in its journal: supervisors to follow, outcomes to send, orders to go on with."""
 
 import logging
 import os
-import signal
+import time
 from collections.abc import Callable
 
 from fleethand_common.clock import elapsed_s
@@ -11,8 +11,9 @@ from fleethand_worker import linux
 from fleethand_worker.execution import Execution
 from fleethand_worker.executor import Executor
 from fleethand_worker.janitor import Janitor
-from fleethand_worker.journal import Entry, Journal, Journaled
+from fleethand_worker.journal import Entry, Journal
 from fleethand_worker.listeners import Listener
+from fleethand_worker.outcomes import Outcomes
 from fleethand_worker.reporter import Reporter
 
 logger = logging.getLogger(__name__)
@@ -24,13 +25,19 @@ ListenerFor = Callable[[str], Listener]
 
 
 def recover(
-    journal: Journal, executor: Executor, reporter: Reporter, janitor: Janitor, listener_for: ListenerFor
+    *,
+    journal: Journal,
+    executor: Executor,
+    outcomes: Outcomes,
+    reporter: Reporter,
+    janitor: Janitor,
+    listener_for: ListenerFor,
 ) -> None:
     """Take up everything that the journal holds, the oldest first."""
     for entry in list(journal.entries()):
         journaled = entry.journaled()
         if entry.result() is not None:
-            janitor.keep(entry, journaled.order.deliver_before_ms if journaled else executor.now_ms())
+            janitor.keep(entry, journaled.order.deliver_before_ms if journaled else outcomes.now_ms())
             if not entry.is_marked("reported"):
                 reporter.outcome(entry)
         elif journaled is None:
@@ -39,39 +46,39 @@ def recover(
         else:
             janitor.keep(entry, journaled.order.deliver_before_ms)
             execution = Execution(entry=entry, order=journaled.order, listener=listener_for(journaled.task_id))
-            _take_up(execution, journaled, journal, executor)
+            _take_up(execution, journaled.boot_id == journal.boot_id, executor, outcomes)
 
 
-def _take_up(execution: Execution, journaled: Journaled, journal: Journal, executor: Executor) -> None:
+def _take_up(execution: Execution, is_same_boot: bool, executor: Executor, outcomes: Outcomes) -> None:
     entry = execution.entry
     lock = entry.lock()
     if lock is None:
-        _follow(execution, executor)
+        _follow(execution, executor, outcomes)
         return
     os.close(lock)
-    if entry.result() is not None:  # it ended between the two looks
-        executor.conclude(execution, executor.lost(execution, InstanceErrorCode.CLIENT_RESTARTED))
-    elif journaled.boot_id != journal.boot_id:
+    if finished := entry.result():  # it ended between the two looks
+        executor.conclude(execution, finished)
+    elif not is_same_boot:
         # Whether it was started, only a file could tell that may not have reached the disk; so it is not started now.
-        executor.conclude(execution, executor.lost(execution, InstanceErrorCode.INSTANCE_RESTARTED))
+        executor.conclude(execution, outcomes.lost(entry, InstanceErrorCode.INSTANCE_RESTARTED))
     elif entry.state() is not None:
         executor.kill_rest(execution.invocation_id)
-        executor.conclude(execution, executor.lost(execution, InstanceErrorCode.CLIENT_RESTARTED))
+        executor.conclude(execution, outcomes.lost(entry, InstanceErrorCode.CLIENT_RESTARTED))
     elif entry.is_marked("stop"):
-        executor.conclude(execution, executor.cancelled(execution.invocation_id))
+        executor.conclude(execution, outcomes.cancelled(execution.invocation_id))
     else:
         executor.queue[execution.invocation_id] = execution
 
 
-def _follow(execution: Execution, executor: Executor) -> None:
+def _follow(execution: Execution, executor: Executor, outcomes: Outcomes) -> None:
     """Watch a supervisor of the worker before."""
     state = execution.entry.state()
     until = elapsed_s() + STATE_WAIT_S
     while state is None and elapsed_s() < until:
-        signal.sigtimedwait((), 0.01)  # a sleep
+        time.sleep(0.01)
         state = execution.entry.state()
     if state is None:
-        executor.conclude(execution, executor.lost(execution, InstanceErrorCode.CLIENT_RESTARTED))
+        executor.conclude(execution, outcomes.lost(execution.entry, InstanceErrorCode.CLIENT_RESTARTED))
         return
     execution.pid = state.pid
     execution.started_at_ms = state.started_at_ms

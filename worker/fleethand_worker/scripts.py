@@ -32,16 +32,14 @@ class Script:
     suffix: str
 
 
-def make_script(
-    order: ExecutionOrder, *, instance_id: str, instance_name: str, platform: str = sys.platform
-) -> Script:
+def make_script(order: ExecutionOrder, *, instance_id: str, instance_name: str, platform: str = sys.platform) -> Script:
     """Fill the parameters in and choose the interpreter.
 
     Raises:
         ExecutionError: this host cannot run such a command, or its content cannot be filled.
     """
     check_applicable(order.command_type, platform)
-    content, variables = order.content, {}
+    content, variables = order.content, dict[str, str]()
     if order.enable_parameter:
         built_ins = {**order.built_ins, "InstanceId": instance_id, "InstanceName": instance_name}
         content, variables = templates.render(
@@ -97,7 +95,7 @@ def make_environment(account: Account, variables: Mapping[str, str], own: Mappin
         "HOME": account.home,
         "USER": account.name,
         "LOGNAME": account.name,
-        "SHELL": account.shell,
+        "SHELL": account.login_shell,
         **variables,
     }
 

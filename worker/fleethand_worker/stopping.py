@@ -8,16 +8,16 @@ from fleethand_common.messages import INSTANCE_HEADER
 logger = logging.getLogger(__name__)
 
 
-def stop_strategy(task: Any, app: Any, consumer: Any, **_kwargs: Any) -> Any:
+def stop_strategy(_task: Any, app: Any, _consumer: Any, **_kwargs: Any) -> Any:
     """Return the handler of stop messages; Celery calls this instead of its default strategy."""
-    executor = app.executor
+    own_id, admission = app.executor.host.instance_id, app.admission
 
-    def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_options: Any) -> None:
-        if message.headers.get(INSTANCE_HEADER) != executor.host.instance_id:
+    def handle(message: Any, *_rest: Any, **_options: Any) -> None:
+        if message.headers.get(INSTANCE_HEADER) != own_id:
             logger.error("event=stop_refused reason=for-another-instance")
             return
         try:
-            executor.stop(message.body)
+            admission.stop(message.body)
         except ValueError:
             logger.error("event=stop_refused reason=unreadable")
 

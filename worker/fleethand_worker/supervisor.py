@@ -10,7 +10,7 @@ import signal
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fleethand_common.clock import Clock, elapsed_s
 from fleethand_common.errors import ExecutionError
@@ -165,14 +165,12 @@ class _Run:
     def _start(self) -> tuple[subprocess.Popen[bytes], int]:
         account = find_account(self._order.username)
         folder = choose_folder(self._order.working_dir, account)
-        script = make_script(
-            self._order, instance_id=self._to.instance_id, instance_name=self._to.instance_name
-        )
+        script = make_script(self._order, instance_id=self._to.instance_id, instance_name=self._to.instance_name)
         path, passed = self._place(script, account)
         reader, writer = os.pipe()
         score = linux.reset_out_of_memory_score()
         try:
-            process = _popen(script, path, passed, writer, folder, account)
+            process = _popen(script, path, account=account, folder=folder, output=writer, passed=passed)
         except (OSError, ValueError) as error:
             raise _start_error(script, account, error) from error
         finally:
@@ -271,9 +269,9 @@ def _start_error(script: Script, account: Account, error: OSError | ValueError) 
 
 
 def _popen(
-    script: Script, path: str, passed: int | None, output: int, folder: str, account: Account
+    script: Script, path: str, *, account: Account, folder: str, output: int, passed: int | None
 ) -> subprocess.Popen[bytes]:
-    as_user: dict[str, object] = {}
+    as_user: dict[str, Any] = {}
     if not account.is_own:
         as_user = {"user": account.uid, "group": account.gid, "extra_groups": account.groups()}
     return subprocess.Popen(
@@ -286,6 +284,5 @@ def _popen(
         start_new_session=True,
         umask=0o022,
         pass_fds=() if passed is None else (passed,),
-        **as_user,  # type: ignore[call-overload]
+        **as_user,
     )
-
