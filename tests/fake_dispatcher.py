@@ -168,6 +168,9 @@ class FakeDispatcher:
     def iter_results(self, invoke_id: str, *, statuses: Sequence[str] | None = None) -> Iterator[InvocationResult]:
         return (row for row in self.rows if not statuses or row.invocation_status in statuses)
 
+    def describe_invocation_results(self, invoke_id: str, *, instance_id: str) -> Page[InvocationResult]:
+        return Page(items=[row for row in self.rows if row.instance_id == instance_id])
+
     def stop_invocation(self, invoke_id: str, *, instance_ids: Sequence[str] = ()) -> dict[str, StopDisposition]:
         self._called("stop_invocation", invoke_id=invoke_id, instance_ids=tuple(instance_ids))
         return {row.instance_id: StopDisposition.STOPPING for row in self.rows}

@@ -131,7 +131,7 @@ def follow(ctx: click.Context, session: Session, /, *, ident: str, **given: Any)
     """
     with session.open() as dispatcher:
         found = dispatcher.invocation(dispatcher.resolve_invocation(ident))
-        ctx.exit(Watch(found, View.of(given, events=True)).run())
+        ctx.exit(Watch(dispatcher, found, View.of(given, events=True)).run())
 
 
 @invocation.command("stop")
@@ -182,4 +182,6 @@ def retry(ctx: click.Context, session: Session, /, *, ident: str, only: tuple[st
     with session.open() as dispatcher:
         old = dispatcher.invocation(dispatcher.resolve_invocation(ident))
         new: Invocation = old.retry(only=only) if only else old.retry()
-        ctx.exit(print_sent(new, as_json=given["as_json"]) if given["detach"] else Watch(new, View.of(given)).run())
+        if given["detach"]:
+            ctx.exit(print_sent(new, as_json=given["as_json"]))
+        ctx.exit(Watch(dispatcher, new, View.of(given)).run())

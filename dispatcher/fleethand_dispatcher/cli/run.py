@@ -109,7 +109,7 @@ def _send_and_watch(
             return _print_dry_run(dispatcher, targets, as_json=given["as_json"])
         if given["detach"]:
             return print_sent(invocation, as_json=given["as_json"])
-        return Watch(invocation, View.of(given)).run()
+        return Watch(dispatcher, invocation, View.of(given)).run()
 
 
 def _print_dry_run(dispatcher: "Dispatcher", targets: dict[str, Any], *, as_json: bool) -> int:

@@ -7,16 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fleethand_common.clock import elapsed_s
 from fleethand_common.errors import FleethandError, WaitTimeoutError
 from fleethand_common.states import TERMINAL
 from fleethand_dispatcher.cli import colour, exits, shapes
 from fleethand_dispatcher.cli.lines import LinePrinter, cleaned
+from fleethand_dispatcher.cli.live import LiveOutput
 from fleethand_dispatcher.cli.progress import Bar
 from fleethand_dispatcher.cli.tally import Tally, summary
 
 if TYPE_CHECKING:
-    from fleethand_dispatcher import Invocation
+    from fleethand_dispatcher import Dispatcher, Invocation
     from fleethand_dispatcher.models import InvocationEvent
+
+
+_ASKING_FREE_S = 0.2
+_ASKING_SHARE = 0.5
+"""How much of the time may go into asking for single results while others still run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +57,13 @@ class View:
 class Watch:
     """One look at one invocation until it has finished, the wait is over or Ctrl-C."""
 
-    def __init__(self, invocation: "Invocation", view: View) -> None:
+    def __init__(self, dispatcher: "Dispatcher", invocation: "Invocation", view: View) -> None:
+        self._dispatcher = dispatcher
         self._invocation = invocation
         self._view = view
-        self._said: set[str] = set()
+        self._live = LiveOutput(LinePrinter(prefix=view.prefix))
+        self._began_s = elapsed_s()
+        self._asking_s = 0.0
 
     def run(self) -> int:
         """Wait, print, and return the exit code."""
@@ -86,20 +96,29 @@ class Watch:
             self._follow(bar)
 
     def _follow(self, bar: Bar) -> None:
-        printer = LinePrinter(prefix=self._view.prefix)
         try:
             for event in self._invocation.follow(timeout_s=self._view.wait_timeout_s):
-                self._show(event, printer)
+                self._show(event)
                 bar.saw(event.instance_id, event.status)
-        finally:
-            printer.finish_all()
+        except BaseException:
+            self._live.finish()
+            raise
 
-    def _show(self, event: "InvocationEvent", printer: LinePrinter) -> None:
+    def _show(self, event: "InvocationEvent") -> None:
         if event.kind == "output":
-            self._said.add(event.instance_id)
-            printer.feed(event.instance_id, event.data)
-        elif event.status in TERMINAL:
-            printer.finish(event.instance_id)
+            self._live.feed(event.instance_id, event.data)
+        elif event.status in TERMINAL and not event.presumed:
+            self._complete(event.instance_id)
+
+    def _complete(self, instance_id: str) -> None:
+        """Show the end of a host's output now, or at the very end if hosts end faster than one can ask."""
+        asked_s = elapsed_s()
+        if self._asking_s > _ASKING_FREE_S + _ASKING_SHARE * (asked_s - self._began_s):
+            return
+        found = self._dispatcher.describe_invocation_results(self._invocation.invoke_id, instance_id=instance_id)
+        for result in found.items:
+            self._live.complete(result)
+        self._asking_s += elapsed_s() - asked_s
 
     def _report(self) -> Mapping[Any, int]:
         record = self._invocation.record()
@@ -109,12 +128,10 @@ class Watch:
             shapes.print_json(shapes.invocation_object(record, self._invocation.results()))
             return record.counts
         tally = Tally()
-        printer = LinePrinter(prefix=self._view.prefix)
         for result in self._invocation.results():
             tally.add(result)
-            if self._view.is_live and result.output and result.instance_id not in self._said:
-                printer.feed(result.instance_id, result.output)  # it came too late or too fast to be seen live
-                printer.finish(result.instance_id)
+            if self._view.is_live and result.invocation_status in TERMINAL:
+                self._live.complete(result)
         print_tally(tally, self._view.output)
         click.echo(summary(record), err=True)
         return record.counts

@@ -1,0 +1,100 @@
+"""Real hosts, and `fleethand` as a person runs it: a process with its own stdout and stderr."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from processes import BIN, Programs, clean_environment
+from servers import running_server
+from waiting import wait_until
+
+HOSTS = ("host-1", "host-2", "host-3")
+
+
+class Cli:
+    """Runs `fleethand` on one server."""
+
+    def __init__(self, url: str, programs: Programs) -> None:
+        self.url = url
+        self.programs = programs
+
+    def environ(self, extra: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment of a run: the server by FLEETHAND_REDIS_URL, short deadlines."""
+        return clean_environment(FLEETHAND_REDIS_URL=self.url, FLEETHAND_DELIVERY_WINDOW_S="3", **extra)
+
+    def __call__(self, *args: str, stdin: str | None = None, **environ: str) -> "subprocess.CompletedProcess[str]":
+        """Run to the end."""
+        return subprocess.run(
+            [BIN / "fleethand", *args],
+            env=self.environ(environ),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def json(self, *args: str) -> Any:
+        """Run with `--json` and return what it printed."""
+        words = list(args)
+        words.insert(words.index("--") if "--" in words else len(words), "--json")
+        return json.loads(self(*words).stdout)
+
+    def start(self, *args: str) -> "subprocess.Popen[str]":
+        """Start it and leave it running."""
+        return subprocess.Popen(
+            [BIN / "fleethand", *args],
+            env=self.environ({}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_for_status(self, status: str, invocation: str = "last") -> None:
+        """Wait until an invocation is in a status."""
+        wait_until(lambda: self.json("invocation", "show", invocation).get("invocation_status") == status, 20, status)
+
+
+@contextmanager
+def running_fleet(folder: Path) -> Iterator[Cli]:
+    """Start a server with persistence, an aggregator and three hosts; yields when all are online."""
+    programs = Programs(folder / "programs")
+    with running_server(folder / "valkey", arguments=("--appendonly", "yes")) as server:
+        cli = Cli(server.url, programs)
+        try:
+            environ = {"FLEETHAND_REDIS_URL": server.url}
+            programs.start(BIN / "fleethand", "aggregator", environ=environ)
+            for number, host in enumerate(HOSTS):
+                state = folder / "programs" / host
+                tag = f"env={'prod' if number < 2 else 'test'}"
+                argv = ("start", "--instance-id", host, "--state-dir", state, "--tag", tag)
+                programs.start(BIN / "fleethand-worker", *argv, name=host, environ=environ)
+            wait_until(lambda: _online(cli) == list(HOSTS), 30, "three hosts online")
+            yield cli
+        finally:
+            programs.kill_all()
+
+
+def _online(cli: Cli) -> list[str]:
+    return [row["instance_id"] for row in cli.json("instance", "list") if row["online"]]
+
+
+def read_line(program: "subprocess.Popen[str]") -> str:
+    """Return the next line of a program's stdout."""
+    assert program.stdout is not None
+    return program.stdout.readline()
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
