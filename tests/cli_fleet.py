@@ -24,7 +24,7 @@ class Cli:
 
     def environ(self, extra: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of a run: the server by FLEETHAND_REDIS_URL, short deadlines."""
-        return clean_environment(FLEETHAND_REDIS_URL=self.url, FLEETHAND_DELIVERY_WINDOW_S="3", **extra)
+        return clean_environment(**{"FLEETHAND_REDIS_URL": self.url, "FLEETHAND_DELIVERY_WINDOW_S": "3", **extra})
 
     def __call__(self, *args: str, stdin: str | None = None, **environ: str) -> "subprocess.CompletedProcess[str]":
         """Run to the end."""
