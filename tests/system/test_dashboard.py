@@ -143,12 +143,15 @@ def test_browser_shows_hosts_commands_states_and_no_secret(
 
     workers = dashboard.page("/workers")
     tasks = dashboard.page("/tasks").replace(" ", "")
-    task = dashboard.task("say-hello")
+    good_task, bad_task = dashboard.task("say-hello"), dashboard.task("fail-loudly")
     assert [True, True] == list(dashboard.workers().values())
     assert 2 == workers.count("Online") - workers.count("Online workers")
     for text in ("say-hello", "fail-loudly", "SUCCESS", "FAILURE", good.invoke_id, bad.invoke_id, "host-1", "host-2"):
         assert text in tasks, tasks
-    assert task["runtime"] > 0
+    assert good_task["runtime"] > 0
+    assert bad_task["runtime"] > 0
+    assert "Failed: exit code 3" == bad_task["exception"]
+    assert f"{{'invocation': '{bad.invoke_id}', 'instance': 'host-1'}}" == bad_task["kwargs"]
     assert SECRET not in workers + tasks + all_pages(dashboard)
 
 

@@ -245,7 +245,7 @@ def test_stack_runs_for_a_user_who_is_not_root(machine: Machine, tmp_path: Path)
         pytest.skip("nobody cannot read this checkout")
     try:
         up = run("up", "--workers", "1", "--no-dashboard")
-        ran = run("run", "--all", "--", "id -u")
+        ran = run("run", "--all", "--working-dir", "/tmp", "--", "id -u")
         down = run("down", "--purge", "--yes")
     finally:
         with contextlib.suppress(FileNotFoundError):

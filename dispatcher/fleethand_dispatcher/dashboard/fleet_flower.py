@@ -36,10 +36,17 @@ class _FleetState(EventsState):  # type: ignore[misc]
     def event(self, event: dict[str, Any]) -> None:
         try:
             super().event(cleaned(event))
+            if event["type"] == "task-failed":
+                self._time(self.tasks[event["uuid"]])
         except (KeyError, TypeError, ValueError, AttributeError):
             logger.debug("an event that cannot be used", exc_info=True)
         if len(self.counter) > 2 * self.workers.limit:
             self._forget_counters()
+
+    def _time(self, task: Any) -> None:
+        """Celery says how long a task took only if it succeeded."""
+        if task.runtime is None and task.started:
+            task.runtime = max(0.0, task.failed - task.started)
 
     def _forget_counters(self) -> None:
         for name in [name for name in self.counter if name not in self.workers]:

@@ -5,6 +5,7 @@ sent: what is not known to be harmless is dropped when it arrives, so no page, s
 """
 
 import ast
+import re
 from collections.abc import Mapping
 
 from fleethand_common.ids import is_instance_id
@@ -13,9 +14,8 @@ from fleethand_common.limits import NAME_CHARS
 _COMMON = frozenset({"type", "hostname", "timestamp", "local_received", "utcoffset", "pid", "clock"})
 _TASK = _COMMON | {"uuid", "name", "retries", "runtime"}
 _WORKER = _COMMON | {"freq", "active", "processed", "loadavg", "sw_ident", "sw_ver", "sw_sys"}
-_IDS = ("invocation_id", "instance_id")
-_FAILURE_WORDS = 3
-_FAILURE_CHARS = 64
+_IDS = ("invocation", "instance")
+_FAILURE = re.compile(r"[A-Z][A-Za-z]{2,31}(: (exit code -?\d{1,10}|[A-Z][A-Za-z]{2,63}))?")
 
 
 def cleaned(event: Mapping[str, object]) -> dict[str, object]:
@@ -45,6 +45,6 @@ def _ids(text: object) -> str:
 
 
 def _failure(text: object) -> str:
-    """Return how an execution ended, if it is a few words: a status, an error code, an exit code."""
+    """Return how an execution ended, if it is a status with an exit code or an error code."""
     words = str(text)
-    return words if len(words) <= _FAILURE_CHARS and len(words.split()) <= _FAILURE_WORDS else "Failed"
+    return words if _FAILURE.fullmatch(words) else "Failed"

@@ -15,7 +15,7 @@ TASK = {
 
 def test_cleaned_keeps_what_says_who_ran_what_and_when() -> None:
     """Names, times, numbers and ids pass."""
-    event = {**TASK, "kwargs": "{'invocation_id': 't-1', 'instance_id': 'host-1'}", "runtime": 1.5, "retries": 0}
+    event = {**TASK, "kwargs": "{'invocation': 't-1', 'instance': 'host-1'}", "runtime": 1.5, "retries": 0}
 
     assert event == cleaned(event)
 
@@ -32,8 +32,8 @@ def test_cleaned_drops_every_other_field_of_a_task(field: str) -> None:
         "{'content': 'SECRET'}",
         "{'order': {'parameters': {'password': 'SECRET'}}}",
         "SECRET",
-        "{'invocation_id': 'SECRET with spaces'}",
-        "{'invocation_id': ['SECRET']}",
+        "{'invocation': 'SECRET with spaces'}",
+        "{'invocation': ['SECRET']}",
         "((((" * 500,
         None,
     ],
@@ -45,22 +45,25 @@ def test_cleaned_drops_arguments_that_are_not_ids(kwargs: object) -> None:
 
 def test_cleaned_keeps_the_ids_among_other_arguments() -> None:
     """An id passes; what stands beside it does not."""
-    event = cleaned({**TASK, "kwargs": "{'invocation_id': 't-1', 'content': 'SECRET'}"})
+    event = cleaned({**TASK, "kwargs": "{'invocation': 't-1', 'content': 'SECRET'}"})
 
-    assert "{'invocation_id': 't-1'}" == event["kwargs"]
+    assert "{'invocation': 't-1'}" == event["kwargs"]
 
 
 @pytest.mark.parametrize(
     ("exception", "shown"),
     [
-        ("ExitCode(3)", "ExitCode(3)"),
-        ("Failed: exit 3", "Failed: exit 3"),
+        ("Terminated", "Terminated"),
+        ("Failed: exit code 3", "Failed: exit code 3"),
+        ("Timeout: ExecutionTimeout", "Timeout: ExecutionTimeout"),
+        ("Error: s3cr3t", "Failed"),
+        ("Failed: two words", "Failed"),
         ("cat: /etc/shadow: SECRET line of output", "Failed"),
         ("x" * 100, "Failed"),
     ],
 )
-def test_cleaned_shows_a_failure_of_few_words_only(exception: str, shown: str) -> None:
-    """A status or a code passes; a sentence could be output."""
+def test_cleaned_shows_a_status_and_a_code_of_a_failure_only(exception: str, shown: str) -> None:
+    """Other words could be output."""
     assert shown == cleaned({**TASK, "type": "task-failed", "exception": exception})["exception"]
 
 
