@@ -1,0 +1,114 @@
+"""The control plane as a host sees it: orders and stops pushed into its queues, reports popped from theirs."""
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import redis
+
+from fleethand_common import celery_config
+from fleethand_common.commands import CommandType
+from fleethand_common.messages import ExecutionOrder, Finished, Heartbeat, StopOrder, decode_report, encode
+from fleethand_dispatcher.envelope import order_parts, stop_parts
+from waiting import wait_until
+
+R = TypeVar("R")
+
+
+def now_ms() -> int:
+    """Return the time as this machine has it, which here is the server's too."""
+    return time.time_ns() // 1_000_000
+
+
+def make_order(invocation_id: str, content: str, **fields: Any) -> ExecutionOrder:
+    """Return an order with usual values."""
+    values: dict[str, Any] = {
+        "invocation_id": invocation_id,
+        "command_id": "c-1",
+        "command_type": CommandType.SHELL,
+        "content": content,
+        "timeout_s": 60,
+        "stop_grace_s": 1,
+        "output_limit_bytes": 24 * 1024,
+        "created_at_ms": now_ms(),
+        "deliver_before_ms": now_ms() + 60_000,
+        **fields,
+    }
+    return ExecutionOrder(**values)
+
+
+class ControlLine:
+    """Speaks with one host."""
+
+    def __init__(self, client: "redis.Redis[str]", instance_id: str = "host-1") -> None:
+        self.client = client
+        self.instance_id = instance_id
+        self.orders_queue = celery_config.orders_queue(instance_id)
+        self.control_queue = celery_config.control_queue(instance_id)
+        self.reports: list[Any] = []
+
+    def envelope(self, order: ExecutionOrder, *, attempt: int = 1) -> str:
+        """Return the message that carries an order."""
+        parts = order_parts(encode(order), invoke_id=order.invocation_id, command_name="a command", attempt=attempt)
+        return self.instance_id.join(parts)
+
+    def order(self, invocation_id: str, content: str, **fields: Any) -> ExecutionOrder:
+        """Order a command and return the order."""
+        order = make_order(invocation_id, content, **fields)
+        self.again(order)
+        return order
+
+    def again(self, order: ExecutionOrder) -> None:
+        """Send an order, perhaps once more."""
+        self.client.lpush(self.orders_queue, self.envelope(order))
+
+    def stop(self, invocation_id: str, deliver_before_ms: int | None = None) -> None:
+        """Order a stop."""
+        stop = StopOrder(invocation_id=invocation_id, deliver_before_ms=deliver_before_ms or now_ms() + 60_000)
+        parts = stop_parts(encode(stop), invoke_id=invocation_id, attempt=1)
+        self.client.lpush(self.control_queue, self.instance_id.join(parts))
+
+    def read(self) -> list[Any]:
+        """Return all reports so far."""
+        while (data := self.client.rpop(celery_config.REPORTS_QUEUE)) is not None:
+            self.reports.append(decode_report(data))
+        return self.reports
+
+    def of(self, kind: type[R], invocation_id: str) -> list[R]:
+        """Return all reports of one kind on one invocation."""
+        return [
+            report
+            for report in self.read()
+            if isinstance(report, kind) and getattr(report, "invocation_id", "") == invocation_id
+        ]
+
+    def wait_for(self, kind: type[R], invocation_id: str, timeout_s: float = 15) -> R:
+        """Return the last report of one kind on one invocation."""
+        return wait_until(
+            lambda: self.of(kind, invocation_id), timeout_s, f"{kind.__name__} of {invocation_id} in {self.reports[-5:]}"
+        )[-1]
+
+    def outcome(self, invocation_id: str, timeout_s: float = 15) -> Finished:
+        """Return how an execution ended."""
+        return self.wait_for(Finished, invocation_id, timeout_s)
+
+    def wait_for_hello(self, timeout_s: float = 15, count: int = 1) -> Heartbeat:
+        """Return the last hello, once so many were said."""
+
+        def hellos() -> list[Heartbeat] | None:
+            found = [report for report in self.read() if isinstance(report, Heartbeat) and report.hello]
+            return found if len(found) >= count else None
+
+        return wait_until(hellos, timeout_s, f"hello number {count}")[-1]
+
+
+def retrying(call: Callable[[], R], timeout_s: float = 10) -> R:
+    """Return what *call* returns once the server answers again."""
+
+    def attempt() -> list[R]:
+        try:
+            return [call()]
+        except redis.ConnectionError:
+            return []
+
+    return wait_until(attempt, timeout_s, "an answer of the server")[0]
