@@ -67,16 +67,14 @@ def list_(
     if as_json:
         shapes.print_json(found)
         return
-    tables.print_rows(
-        ("invocation", "status", "created", "command", "hosts", "counts"), [_list_row(record) for record in found]
-    )
+    tables.print_rows(("invocation", "status", "created", "counts", "command"), [_list_row(record) for record in found])
 
 
 def _list_row(record: "InvocationRecord") -> tuple[object, ...]:
     created = shapes.time_text(record.creation_time)
     what = record.command_name or (record.command_content.strip().splitlines() or [""])[0][:60]
     counts = ", ".join(counted(record.counts))
-    return record.invoke_id, record.invocation_status, created, what, record.instance_count, counts
+    return record.invoke_id, record.invocation_status, created, counts, what
 
 
 @invocation.command("show")

@@ -7,9 +7,12 @@ import click
 
 from fleethand_dispatcher.cli import colour
 
+_NEVER_WRAPPED = 24
+"""Columns up to this width stay on one line: ids, times, statuses."""
+
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print *rows*; on a terminal with *header*, and with what is a status coloured."""
+    """Print *rows*; on a terminal with *header*, without columns that are empty, and statuses in colour."""
     if not colour.is_terminal(sys.stdout):
         for row in rows:
             click.echo("\t".join(_one_line(cell) for cell in row))
@@ -19,11 +22,13 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in header:
-        table.add_column(title.upper(), overflow="fold")
-    for row in rows:
-        cells = (_one_line(cell) for cell in row)
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in cells))
+    cells = [[_one_line(cell) for cell in row] for row in rows]
+    widths = [max((len(row[column]) for row in cells), default=0) for column in range(len(header))]
+    shown = [column for column, width in enumerate(widths) if width or not cells]
+    for column in shown:
+        table.add_column(header[column].upper(), overflow="fold", no_wrap=widths[column] <= _NEVER_WRAPPED)
+    for row in cells:
+        table.add_row(*(Text(row[column], style=_STYLES.get(row[column], "")) for column in shown))
     Console().print(table)
 
 
