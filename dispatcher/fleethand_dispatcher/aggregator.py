@@ -3,6 +3,7 @@
 Any number of them may run; each report is applied by one of them, and again by another if that one dies.
 """
 
+import contextlib
 import logging
 import signal
 import threading
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 import msgspec
 import redis
 
+from fleethand_common import ids
 from fleethand_common.clock import elapsed_s
 from fleethand_common.messages import ExecutionReport, Heartbeat, Report, decode_report
 from fleethand_dispatcher.applying import PoisonedReportError, change_for
@@ -53,7 +55,8 @@ class Aggregator:
                 logger.warning("cannot reach Redis, trying again in %.1f s: %s", retry_s, error)
                 stop.wait(retry_s)
                 retry_s = min(retry_s * 2, _RETRY_MAX_S)
-        self._reports.leave()
+        with contextlib.suppress(redis.RedisError):  # what is left there, another one takes over
+            self._reports.leave()
 
     def step(self, wait_s: float) -> int:
         """Take and apply one batch, waiting for it, and look at deadlines when it is time; returns the batch's size."""
@@ -86,6 +89,7 @@ class Aggregator:
     def _decode(self, raw: bytes) -> Report | None:
         try:
             report: Report = decode_report(raw)
+            _check_ids(report)
         except ValueError as error:
             self._set_aside(raw, str(error))
             return None
@@ -119,6 +123,14 @@ class Aggregator:
     def _set_aside(self, raw: bytes, reason: str) -> None:
         logger.warning("set a report aside: %s", reason)
         self._reports.set_aside(raw, reason, self._store.now_ms())
+
+
+def _check_ids(report: Report) -> None:
+    """Refuse ids that are none: they become parts of keys, and one that names another key would stop us for ever."""
+    if not ids.is_instance_id(report.instance_id):
+        raise PoisonedReportError("the instance id is none")
+    if not isinstance(report, Heartbeat) and not ids.is_invocation_id(report.invocation_id):
+        raise PoisonedReportError("the invocation id is none")
 
 
 def main(settings: Settings) -> None:

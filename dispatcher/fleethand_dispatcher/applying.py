@@ -8,6 +8,9 @@ from fleethand_common.states import TERMINAL
 from fleethand_dispatcher.changes import Change
 from fleethand_dispatcher.rows import Snapshot
 
+_NUMBER_MAX = 10**14 - 1
+"""In milliseconds since 1970, the year 5138."""
+
 
 class PoisonedReportError(ValueError):
     """The report is well formed but says what a host cannot say."""
@@ -24,6 +27,7 @@ def change_for(
     Raises:
         PoisonedReportError: it cannot be true.
     """
+    _check_numbers(report)
     match report:
         case Accepted(instance_id=i, at_ms=at):
             return Change(i=i, kind="accepted", at=at, watch_at=deliver_before_ms + lease_ms), ""
@@ -34,6 +38,14 @@ def change_for(
             return Change(i=i, kind="output", offset=offset), data
         case Finished():
             return _finished(report)
+
+
+def _check_numbers(report: ExecutionReport) -> None:
+    """Lua writes an integer of 15 digits as `1e+15`, which no reader takes for an integer; such a row would be lost."""
+    for name in report.__struct_fields__:
+        value = getattr(report, name)
+        if isinstance(value, int) and not -_NUMBER_MAX <= value <= _NUMBER_MAX:
+            raise PoisonedReportError(f"{name} cannot be {value}")
 
 
 def _finished(report: Finished) -> tuple[Change, str]:

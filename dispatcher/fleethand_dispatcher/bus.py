@@ -94,7 +94,7 @@ class RedisReportBus:
             return batch
         # kombu pushes on the left, so the oldest is on the right
         self._client.blmove(celery_config.REPORTS_QUEUE, self._taken, wait_s, "RIGHT", "RIGHT")  # type: ignore[arg-type]
-        return self._take_now(limit - 1)
+        return self._take_now(limit)
 
     def _take_now(self, limit: int) -> list[bytes]:
         queues = [celery_config.REPORTS_QUEUE, self._taken, keys.AGGREGATORS]

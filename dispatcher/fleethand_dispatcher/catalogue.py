@@ -57,7 +57,7 @@ class Catalogue:
         held = self._store.commands.count()
         if held >= self._settings.commands_max:
             raise refusal("CmdCount.ExceedQuota", f"{held} commands are kept; delete one or raise commands_max.")
-        self._store.commands.save(command, int(command.creation_time.timestamp() * 1000))
+        self._store.commands.save(command, _place(command)[0])
 
     def modify(self, command_id: str, values: Mapping[str, Any]) -> Command:
         """Change the name, description, working directory or timeout; running invocations keep what they were given."""
@@ -69,7 +69,7 @@ class Catalogue:
         if "timeout_s" in changed:
             check_timeout(request.timeout_s, self._settings.timeout_max_s)
         updated = command.model_copy(update={name: getattr(request, name) for name in changed})
-        self._store.commands.save(updated, int(command.creation_time.timestamp() * 1000))
+        self._store.commands.save(updated, _place(command)[0])
         return updated
 
     def clone(self, command_id: str, values: Mapping[str, Any]) -> Command:
@@ -113,22 +113,28 @@ class Catalogue:
         if type is not None and type not in set(CommandType):
             raise refusal("InvalidCommandType.NotFound", f"Cannot use {type!r}; there are {', '.join(CommandType)}.")
         size = paging.check_size(max_results)
-        start = paging.position(next_token, int) or 0
+        before = paging.position(next_token, tuple[int, str])
         found = [
             command
             for command in self._candidates(command_id)
-            if (type is None or command.type == type)
+            if (before is None or _place(command) < before)
+            and (type is None or command.type == type)
             and _like(command.name, name)
             and _like(command.description, description)
         ]
-        more = len(found) > start + size
-        return Page(items=found[start : start + size], next_token=paging.token(start + size) if more else "")
+        more = len(found) > size
+        return Page(items=found[:size], next_token=paging.token(_place(found[size - 1])) if more else "")
 
     def _candidates(self, command_id: str | None) -> list[Command]:
         if command_id is None:
             return self._store.commands.newest()
         command = self._store.commands.read(command_id)
         return [command] if command else []
+
+
+def _place(command: Command) -> tuple[int, str]:
+    """Return where a command stands among all, oldest first, as the records sort them."""
+    return round(command.creation_time.timestamp() * 1000), command.command_id
 
 
 def _like(text: str, pattern: str | None) -> bool:

@@ -4,7 +4,8 @@ A command is sent once: redis-py would by default send it again up to ten times.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -48,16 +49,37 @@ def masked(url: str) -> str:
     return urlunsplit(parts._replace(netloc=netloc))
 
 
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise ServerUnavailableError(
+            f"cannot reach Redis: {error}; check --redis-url (FLEETHAND_REDIS_URL) and that the server runs"
+        ) from error
+    except redis.RedisError as error:
+        raise ServerUnavailableError(
+            f"cannot use Redis, it refuses: {error}; check the server's memory, disk and access rules"
+        ) from error
+
+
 def guarded(function: Callable[P, T]) -> Callable[P, T]:
     """Make a verb of the API raise `ServerUnavailableError` where the server cannot be reached or refuses to serve."""
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
+        with _translated():
             return function(*args, **kwargs)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise ServerUnavailableError(
-                f"cannot reach Redis: {error}; check --redis-url (FLEETHAND_REDIS_URL) and that the server runs"
-            ) from error
+
+    return wrapper
+
+
+def guarded_iterator(function: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
+    """Do as `guarded` does for a verb that yields its answers."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        with _translated():
+            yield from function(*args, **kwargs)
 
     return wrapper

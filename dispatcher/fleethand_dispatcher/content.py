@@ -1,7 +1,6 @@
 """A command's content and parameters: decode, measure, and check the values that it is run with (spec 2.1, 7)."""
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from fleethand_common import limits, templates
 from fleethand_common.commands import ContentEncoding, Interpolation
 from fleethand_dispatcher.api_errors import refusal
-from fleethand_dispatcher.models import ParameterDefinition
+from fleethand_dispatcher.models import Command, ParameterDefinition
 
 MASK = "******"
 
@@ -23,6 +22,8 @@ def decode(content: str, encoding: str, limit_bytes: int) -> str:
     """
     if encoding.lower() == ContentEncoding.BASE64.lower():
         content = _from_base64(content)
+    if not is_text(content):
+        raise refusal("InvalidParameter", "The content holds no valid Unicode.")
     if not content.strip():
         raise refusal("MissingParameter.CommandContent", "Give it a script to run.")
     check_size(content, limit_bytes)
@@ -32,8 +33,17 @@ def decode(content: str, encoding: str, limit_bytes: int) -> str:
 def _from_base64(content: str) -> str:
     try:
         return base64.b64decode("".join(content.split()), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:  # not Base64, not ASCII or not UTF-8
         raise refusal("CmdContent.DecodeError", f"{error}; pass content_encoding='PlainText' if it is.") from error
+
+
+def is_text(value: str) -> bool:
+    """Tell whether *value* can be written as UTF-8; a lone surrogate cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def base64_size(content: str) -> int:
@@ -139,8 +149,10 @@ def _passed_values(values: Mapping[str, Any], names: Sequence[str]) -> dict[str,
             raise refusal("Parameter.NotMatched", f"The content has no {{{{{key}}}}}; it has: {has}.")
         if not isinstance(value, str):
             raise refusal("ParameterType.NotSupported", f"The value of {key!r} is not a string.")
-        if "\0" in value:
-            raise refusal("InvalidParameterCharset.Parameters", f"The value of {key!r} holds a NUL.")
+        if "\0" in value or not is_text(value):
+            raise refusal(
+                "InvalidParameterCharset.Parameters", f"The value of {key!r} holds a NUL or no valid Unicode."
+            )
         passed[key.lower()] = value
     return passed
 
@@ -161,7 +173,7 @@ def _check_none_is_missing(
 def _check_value(definition: ParameterDefinition, value: str) -> None:
     shown = MASK if definition.secret else repr(value)
     if definition.possible_values and value not in definition.possible_values:
-        allowed = ", ".join(definition.possible_values)
+        allowed = MASK if definition.secret else ", ".join(definition.possible_values)
         complaint = f"Cannot use {shown} for {definition.parameter_name!r}; allowed are: {allowed}."
         raise refusal("InvalidParameter.Parameters", complaint)
     if definition.pattern_regex and not re.fullmatch(definition.pattern_regex, value):
@@ -173,3 +185,14 @@ def mask(values: Mapping[str, str], secret_names: Sequence[str]) -> dict[str, st
     """Return *values* with the secret ones masked."""
     secret = {name.lower() for name in secret_names}
     return {name: MASK if name.lower() in secret else value for name, value in values.items()}
+
+
+def mask_defaults(command: Command) -> Command:
+    """Return *command* as it may be shown: with the defaults of its secret parameters masked."""
+    shown = tuple(
+        definition.model_copy(update={"default_value": MASK})
+        if definition.secret and definition.default_value is not None
+        else definition
+        for definition in command.parameter_definitions
+    )
+    return command.model_copy(update={"parameter_definitions": shown})

@@ -62,9 +62,12 @@ class Courier:
         for instance_id, row in rows.items():
             again_at = min(head.deliver_before, now_ms + self._wait_ms(row.sent_count))
             changes.append((Change(i=instance_id, kind="sent", watch_at=again_at, detail=why), ""))
-        self._store.invocations.apply({invoke_id: changes})
-        attempt = 1 + max(row.sent_count for row in rows.values())
-        self._publish_order(invoke_id, list(rows), attempt, head.deliver_before - now_ms + _USEFUL_MS)
+        answers = self._store.invocations.apply({invoke_id: changes})[invoke_id]
+        # whatever was stopped since its row was read must not get the order any more
+        pending = [i for i, (_, new) in zip(rows, answers, strict=True) if new == InstanceStatus.PENDING]
+        if pending:
+            attempt = 1 + max(rows[i].sent_count for i in pending)
+            self._publish_order(invoke_id, pending, attempt, head.deliver_before - now_ms + _USEFUL_MS)
 
     def _publish_order(self, invoke_id: str, instance_ids: Sequence[str], attempt: int, useful_ms: int) -> None:
         body = self._store.invocations.orders([invoke_id])[0]

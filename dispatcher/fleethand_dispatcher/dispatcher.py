@@ -15,7 +15,7 @@ from fleethand_dispatcher import content
 from fleethand_dispatcher.api_errors import refusal
 from fleethand_dispatcher.bus import RedisOrderBus
 from fleethand_dispatcher.catalogue import Catalogue
-from fleethand_dispatcher.connection import guarded
+from fleethand_dispatcher.connection import guarded, guarded_iterator
 from fleethand_dispatcher.courier import Courier
 from fleethand_dispatcher.dead_reports import DeadReports
 from fleethand_dispatcher.fleet import Fleet
@@ -37,7 +37,7 @@ from fleethand_dispatcher.models import (
     TargetPreview,
 )
 from fleethand_dispatcher.reading import Reader, accepting
-from fleethand_dispatcher.requests import CommandRequest, parse
+from fleethand_dispatcher.requests import CommandRequest, check_statuses, parse
 from fleethand_dispatcher.running import Runner, Started
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
@@ -111,7 +111,7 @@ class Dispatcher:
             "interpolation": interpolation,
             "parameter_definitions": tuple(parameter_definitions),
         }
-        return self._runner.create_once(values, client_token)
+        return content.mask_defaults(self._runner.create_once(values, client_token))
 
     @guarded
     def modify_command(
@@ -125,12 +125,12 @@ class Dispatcher:
     ) -> Command:
         """Change what may be changed of a kept command; for another content or type, clone it (spec 2.2)."""
         values = {"name": name, "description": description, "working_dir": working_dir, "timeout_s": timeout_s}
-        return self._catalogue.modify(command_id, values)
+        return content.mask_defaults(self._catalogue.modify(command_id, values))
 
     @guarded
     def clone_command(self, command_id: str, **changes: Any) -> Command:
         """Keep a copy of a command; *changes* are arguments of `create_command`."""
-        return self._catalogue.clone(command_id, changes)
+        return content.mask_defaults(self._catalogue.clone(command_id, changes))
 
     @guarded
     def delete_command(self, command_id: str) -> None:
@@ -149,7 +149,7 @@ class Dispatcher:
         next_token: str = "",
     ) -> Page[Command]:
         """List kept commands, newest first; `*` in *name* and *description* stands for anything (spec 2.4)."""
-        return self._catalogue.describe(
+        page = self._catalogue.describe(
             command_id=command_id,
             name=name,
             description=description,
@@ -157,6 +157,7 @@ class Dispatcher:
             max_results=max_results,
             next_token=next_token,
         )
+        return Page(items=[content.mask_defaults(command) for command in page.items], next_token=page.next_token)
 
     @guarded
     def run_command(
@@ -271,7 +272,7 @@ class Dispatcher:
         next_token: str = "",
     ) -> Page[InvocationResult]:
         """List what instances did: of one invocation, of one instance in all of them, or of one in one (spec 2.10)."""
-        statuses = [invocation_status] if invocation_status else None
+        statuses = check_statuses(invocation_status) if invocation_status else None
         if invoke_id and instance_id:
             found = [self._reader.result(invoke_id, instance_id)]
             return Page(items=[item for item in found if not statuses or item.invocation_status in statuses])
@@ -281,9 +282,10 @@ class Dispatcher:
             return self._reader.page_of_instance(instance_id, statuses, max_results, next_token)
         raise refusal("InvalidParameter", "Give an invoke_id or an instance_id.")
 
+    @guarded_iterator
     def iter_results(self, invoke_id: str, *, statuses: Sequence[str] | None = None) -> Iterator[InvocationResult]:
         """Yield the result of every instance of an invocation, or of those in one of *statuses*."""
-        return self._reader.results(invoke_id, statuses)
+        return self._reader.results(invoke_id, None if statuses is None else check_statuses(statuses))
 
     @guarded
     def explain(self, invoke_id: str, instance_id: str) -> Explanation:
@@ -300,6 +302,7 @@ class Dispatcher:
         """Block until every instance has finished; see `Invocation.wait`."""
         return self._reader.wait(invoke_id, timeout_s)
 
+    @guarded_iterator
     def follow(self, invoke_id: str, timeout_s: float | None = None) -> Iterator[InvocationEvent]:
         """Yield events until every instance has finished; see `Invocation.follow`."""
         return self._reader.follow(invoke_id, timeout_s)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from fleethand_common import celery_config, messages
 
-_INSTANCE = "\x00"
-"""Stands for the instance id while the message is built; it cannot occur in JSON text."""
+_INSTANCE = uuid.uuid4().hex
+"""Stands for the instance id while the message is built; nobody can put it into a command's name."""
 
 
 def order_parts(order: bytes, *, invoke_id: str, command_name: str, attempt: int) -> Sequence[str]:
@@ -69,4 +69,4 @@ def _parts(order: bytes, headers: dict[str, object], queue: str) -> Sequence[str
             "delivery_tag": f"{headers['id']}.{uuid.uuid4().hex}",
         },
     }
-    return json.dumps(message, separators=(",", ":")).split(json.dumps(_INSTANCE)[1:-1])
+    return json.dumps(message, separators=(",", ":")).split(_INSTANCE)

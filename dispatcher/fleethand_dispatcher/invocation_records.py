@@ -187,20 +187,17 @@ class InvocationRecords:
         """
         index = keys.instance_invocations(instance_id) if instance_id else keys.INVOCATIONS
         upper: str | int = before[0] if before else "+inf"
-        skip = before[1] if before else None
-        start = 0
+        last, start = before, 0
         while True:
             found = cast(
                 "list[tuple[bytes, float]]",
                 self._client.zrevrangebyscore(index, upper, "-inf", start=start, num=_CHUNK, withscores=True),
             )
             for raw, score in found:
-                if skip is None:
-                    yield raw.decode(), int(score)
-                elif raw.decode() == skip or score < float(upper):
-                    skip = None
-                    if score < float(upper):
-                        yield raw.decode(), int(score)
+                pair = (int(score), raw.decode())
+                if last is None or pair < last:  # new ones move the places, so the pair decides
+                    last = pair
+                    yield pair[1], pair[0]
             if len(found) < _CHUNK:
                 return
             start += _CHUNK
@@ -212,12 +209,12 @@ class InvocationRecords:
 
     def ids_starting_with(self, prefix: str) -> list[str]:
         """Return the invocation ids that begin with *prefix*, ten at most."""
-        found: list[str] = []
+        found: dict[str, None] = {}  # a scan may return the same one twice
         for raw, _ in self._client.zscan_iter(keys.INVOCATIONS, match=prefix + "*", count=_CHUNK):
-            found.append(raw.decode())
+            found[raw.decode()] = None
             if len(found) == 10:  # noqa: PLR2004
                 break
-        return found
+        return list(found)
 
     def due(self, limit: int, claim_ms: int) -> tuple[int, list[Due]]:
         """Take rows that must be looked at; nobody else gets them for *claim_ms*. Returns the server's time, too."""

@@ -14,8 +14,8 @@ T = TypeVar("T")
 
 def check_size(max_results: int) -> int:
     """Refuse a page that is empty or too large."""
-    if not 1 <= max_results <= limits.PAGE_MAX:
-        raise refusal("InvalidParameter.MaxResults", f"Cannot use {max_results}: it must be 1 to {limits.PAGE_MAX}.")
+    if not isinstance(max_results, int) or not 1 <= max_results <= limits.PAGE_MAX:
+        raise refusal("InvalidParameter.MaxResults", f"Cannot use {max_results!r}: it must be 1 to {limits.PAGE_MAX}.")
     return max_results
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import redis
 
-from fleethand_common import clock
+from fleethand_common import clock, ids
 from fleethand_common.errors import WaitTimeoutError
 from fleethand_common.states import InvocationStatus, aggregate
 from fleethand_dispatcher import describing, paging
@@ -59,7 +59,8 @@ class Reader:
             return newest[0]
         if self._store.invocations.head(text) is not None:
             return text
-        found = self._store.invocations.ids_starting_with(text if text.startswith("t-") else f"t-{text}")
+        beginning = ids.INVOCATION_PREFIX + text.removeprefix(ids.INVOCATION_PREFIX)
+        found = self._store.invocations.ids_starting_with(beginning) if ids.is_invocation_id(beginning) else []
         if len(found) != 1:
             known = f"it may be any of {', '.join(found)}" if found else "none begins so"
             raise refusal("InvalidInvokeId.NotFound", f"Cannot use {text!r}: {known}.")
@@ -78,7 +79,8 @@ class Reader:
         size = paging.check_size(max_results)
         if invoke_id is not None:
             head = self._store.invocations.head(invoke_id)
-            found = [describing.invocation(invoke_id, head)] if head else []
+            aimed = instance_id is None or self._store.invocations.row(invoke_id, instance_id) is not None
+            found = [describing.invocation(invoke_id, head)] if head and aimed else []
             return Page(items=[record for record in found if accepts(record)])
         before = paging.position(next_token, tuple[int, str])
         records: list[InvocationRecord] = []
@@ -89,7 +91,7 @@ class Reader:
                 break
         more = len(records) > size
         last = records[size - 1] if more else None
-        token = paging.token((int(last.creation_time.timestamp() * 1000), last.invoke_id)) if last else ""
+        token = paging.token((round(last.creation_time.timestamp() * 1000), last.invoke_id)) if last else ""
         return Page(items=records[:size], next_token=token)
 
     def _newest(self, before: tuple[int, str] | None, instance_id: str | None) -> Iterator[InvocationRecord]:
@@ -113,7 +115,7 @@ class Reader:
         """Return some results of an invocation and where the next begin."""
         size = paging.check_size(max_results)
         head = self.head(invoke_id)
-        start = paging.position(next_token, int) or 0
+        start = max(0, paging.position(next_token, int) or 0)
         found = list(itertools.islice(self._matching(invoke_id, head, start, statuses), size + 1))
         items = self._results_of(invoke_id, head, [i for _, i in found[:size]])
         return Page(items=items, next_token=paging.token(found[size][0]) if len(found) > size else "")

@@ -1,12 +1,14 @@
 """The requests of the API: one frozen model per kind, checked with the spec's codes before anything happens."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from fleethand_common import ids, limits
 from fleethand_common.commands import CommandType, ContentEncoding, Interpolation, TerminationMode
+from fleethand_common.states import InstanceStatus
+from fleethand_dispatcher import content
 from fleethand_dispatcher.api_errors import refusal
 from fleethand_dispatcher.models import ParameterDefinition
 
@@ -30,12 +32,17 @@ def parse(kind: type[R], values: Mapping[str, Any]) -> R:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise refusal("InvalidParameter", f"Cannot use {first.get('input')!r} for {name}: {first['msg']}.") from error
+        # what may hold a secret is not shown
+        simple = isinstance(first["input"], (str, int, float)) and not name.startswith("parameter")
+        shown = repr(first["input"]) if simple else "this"
+        raise refusal("InvalidParameter", f"Cannot use {shown} for {name}: {first['msg']}.") from None
 
 
 def _printable(value: str, code: str, name: str) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in value):  # noqa: PLR2004
         raise refusal(code, f"{name} holds a control character.")
+    if not content.is_text(value):
+        raise refusal(code, f"{name} holds no valid Unicode.")
     return value
 
 
@@ -78,9 +85,11 @@ class TargetsRequest(Request):
             raise refusal("NumberExceed.ResourceTags", f"{len(value)} tags were given; {limits.TAGS} are allowed.")
         for key, text in value.items():
             if not 1 <= len(key) <= limits.TAG_KEY_CHARS:
-                raise refusal("InvalidResourceTagKey.Malformed", f"Cannot use {key!r}: 1 to 64 characters.")
+                bound = f"{key!r} has {len(key)} characters; it must be 1 to {limits.TAG_KEY_CHARS}."
+                raise refusal("InvalidResourceTagKey.Malformed", bound)
             if len(text) > limits.TAG_VALUE_CHARS:
-                raise refusal("InvalidResourceTagValue.Malformed", f"The value of {key!r} has more than 128.")
+                bound = f"The value of {key!r} has {len(text)} characters; {limits.TAG_VALUE_CHARS} are allowed."
+                raise refusal("InvalidResourceTagValue.Malformed", bound)
         return value
 
     @field_validator("limit", mode="before")
@@ -184,7 +193,8 @@ class InvokeRequest(Request):
 def check_client_token(value: str | None) -> str | None:
     """Refuse a client token that is not 1 to 64 ASCII characters."""
     if value is not None and not (value.isascii() and 1 <= len(value) <= limits.CLIENT_TOKEN_CHARS):
-        raise refusal("InvalidClientToken.Malformed", "It must be 1 to 64 ASCII characters.")
+        bound = f"{value[:80]!r} has {len(value)} characters; it must be 1 to {limits.CLIENT_TOKEN_CHARS} of ASCII."
+        raise refusal("InvalidClientToken.Malformed", bound)
     return value
 
 
@@ -198,6 +208,16 @@ def check_working_dir(value: str) -> str:
     """Refuse a working directory that is too long or holds control characters."""
     _printable(value, "InvalidParameterCharacter.CommandWorkingDir", "The working directory")
     return _at_most(value, limits.WORKING_DIR_CHARS, "InvalidParameter.WorkingDir", "The working directory")
+
+
+def check_statuses(texts: str | Sequence[str]) -> list[InstanceStatus]:
+    """Return the statuses of instances that are meant, written in any case."""
+    known = {status.lower(): status for status in InstanceStatus}
+    given = [texts] if isinstance(texts, str) else texts
+    for text in given:
+        if text.lower() not in known:
+            raise refusal("InvalidParameter.Status", f"Cannot use {text!r}; there are {', '.join(InstanceStatus)}.")
+    return [known[text.lower()] for text in given]
 
 
 def check_timeout(value: int, maximum_s: int) -> int:

@@ -23,8 +23,8 @@ from fleethand_dispatcher.requests import (
     Request,
     TargetsRequest,
     check_client_token,
+    check_statuses,
     check_timeout,
-    check_working_dir,
     parse,
 )
 from fleethand_dispatcher.rows import Snapshot
@@ -79,6 +79,7 @@ class Runner:
             launch = self._prepare(made, request, aim)
             if request.dry_run:
                 return Started("", "")
+            self._count_today()
             if keep:
                 self._catalogue.keep(made)
             return self._launch(launch, counted=keep)
@@ -96,13 +97,16 @@ class Runner:
 
         def start() -> Started:
             launch = self._prepare(command, request, aim)
-            return Started("", "") if request.dry_run else self._launch(launch, counted=True)
+            if request.dry_run:
+                return Started("", "")
+            self._count_today()
+            return self._launch(launch, counted=True)
 
         return self._once("invoke_command", request.client_token, digest, start)
 
     def retry(self, invoke_id: str, only: Sequence[str]) -> Started:
         """Run the same once more on the instances that are in one of the statuses *only*."""
-        statuses = {_status(text) for text in only}
+        statuses = set(check_statuses(only))
         head = self._store.invocations.head(invoke_id)
         body = self._store.invocations.orders([invoke_id])[0]
         if head is None or body is None:
@@ -118,6 +122,7 @@ class Runner:
             raise refusal("MissingParam.InstanceId", f"No instance of {invoke_id} is {asked}: nothing to retry.")
         targets = self._resolve(TargetsRequest(instance_ids=tuple(instance_ids)))
         order: messages.ExecutionOrder = messages.decode_order(body)
+        self._count_today()
         return self._launch(Launch(snapshot=head.snapshot, parameters=order.parameters, targets=targets), counted=False)
 
     def preview(self, targets: Mapping[str, Any]) -> Targets:
@@ -131,7 +136,7 @@ class Runner:
             raise refusal("InvalidInvokeId.NotFound", f"There is no invocation {invoke_id!r}.")
         now_ms = self._store.now_ms()
         self._store.invocations.mark_stop(invoke_id, now_ms)
-        given = list(dict.fromkeys(instance_ids))
+        given = list(dict.fromkeys([instance_ids] if isinstance(instance_ids, str) else instance_ids))
         chunks = [given[i : i + _CHUNK] for i in range(0, len(given), _CHUNK)] if given else self._chunks(invoke_id)
         dispositions: dict[str, StopDisposition] = {}
         for chunk in chunks:
@@ -155,11 +160,10 @@ class Runner:
 
     def _override(self, command: Command, overrides: Mapping[str, Any]) -> Command:
         changed = {name: value for name, value in overrides.items() if value is not None}
+        request = parse(CommandRequest, changed)
         if "timeout_s" in changed:
-            check_timeout(changed["timeout_s"], self._settings.timeout_max_s)
-        if "working_dir" in changed:
-            check_working_dir(changed["working_dir"])
-        return command.model_copy(update=changed)
+            check_timeout(request.timeout_s, self._settings.timeout_max_s)
+        return command.model_copy(update={name: getattr(request, name) for name in changed})
 
     def _resolve(self, request: TargetsRequest) -> Targets:
         return resolve(
@@ -215,12 +219,14 @@ class Runner:
             return  # an unknown built-in ends as Invalid on each instance, as the API has it
         content.check_size(filled + "".join(environment.values()), self._settings.unkept_content_bytes)
 
-    def _launch(self, launch: Launch, *, counted: bool) -> Started:
-        now_ms = self._store.now_ms()
-        if self._store.count_today(now_ms) > self._settings.invocations_per_day_max:
+    def _count_today(self) -> None:
+        """Count one more invocation of the day, before anything else is written of it."""
+        if self._store.count_today(self._store.now_ms()) > self._settings.invocations_per_day_max:
             bound = f"{self._settings.invocations_per_day_max} a day are allowed (invocations_per_day_max)."
             raise refusal("Invocation.ExceedQuota", bound)
-        invoke_id = self._launcher.launch(launch, now_ms)
+
+    def _launch(self, launch: Launch, *, counted: bool) -> Started:
+        invoke_id = self._launcher.launch(launch, self._store.now_ms())
         if counted:
             self._store.commands.invoked(launch.snapshot.command_id)
         return Started(invoke_id, launch.snapshot.command_id)
@@ -248,13 +254,6 @@ class Runner:
 def _digest(*parts: Any) -> str:
     flat = [p.model_dump_json(exclude={"client_token"}) if isinstance(p, Request) else p for p in parts]
     return hashlib.blake2b(msgspec.json.encode(flat), digest_size=16).hexdigest()
-
-
-def _status(text: str) -> InstanceStatus:
-    for status in InstanceStatus:
-        if status.lower() == text.lower():
-            return status
-    raise refusal("InvalidParameter.Status", f"Cannot use {text!r}; there are {', '.join(InstanceStatus)}.")
 
 
 def _disposition(old: str, new: str) -> StopDisposition:

@@ -3,6 +3,7 @@
 import fnmatch
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import NamedTuple
 
 from fleethand_common.messages import Heartbeat
@@ -30,9 +31,9 @@ def resolve(
     """
     _check_one_kind(request)
     found = request.instance_ids or _matching(request, records)
-    if len(found) > maximum:
-        raise refusal("InstanceIds.ExceedLimit", f"{len(found)} instances are meant; {maximum} are allowed.")
     chosen = found[: _share(request.limit, len(found))]
+    if len(chosen) > maximum:
+        raise refusal("InstanceIds.ExceedLimit", f"{len(chosen)} instances are meant; {maximum} are allowed.")
     targets = _part(chosen, records, now_ms - online_within_ms)
     if request.require_known and targets.unknown:
         raise refusal("InvalidInstance.NotFound", f"Unknown: {', '.join(targets.unknown[:10])}.")
@@ -76,7 +77,7 @@ def _share(limit: str | None, count: int) -> int:
     if limit is None:
         return count
     if limit.endswith("%"):
-        return math.ceil(count * float(limit[:-1]) / 100)
+        return math.ceil(count * Fraction(limit[:-1].strip()) / 100)  # 64.4 % of 250 as a float is 162
     return int(limit)
 
 
