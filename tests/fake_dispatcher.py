@@ -168,8 +168,22 @@ class FakeDispatcher:
     def iter_results(self, invoke_id: str, *, statuses: Sequence[str] | None = None) -> Iterator[InvocationResult]:
         return (row for row in self.rows if not statuses or row.invocation_status in statuses)
 
-    def describe_invocation_results(self, invoke_id: str, *, instance_id: str) -> Page[InvocationResult]:
-        return Page(items=[row for row in self.rows if row.instance_id == instance_id])
+    def describe_invocation_results(
+        self,
+        invoke_id: str,
+        *,
+        instance_id: str | None = None,
+        invocation_status: str | None = None,
+        max_results: int = 10,
+    ) -> Page[InvocationResult]:
+        wanted = (instance_id or None, invocation_status)
+        return Page(
+            items=[
+                row
+                for row in self.rows
+                if wanted[0] in (None, row.instance_id) and wanted[1] in (None, row.invocation_status)
+            ]
+        )
 
     def stop_invocation(self, invoke_id: str, *, instance_ids: Sequence[str] = ()) -> dict[str, StopDisposition]:
         self._called("stop_invocation", invoke_id=invoke_id, instance_ids=tuple(instance_ids))

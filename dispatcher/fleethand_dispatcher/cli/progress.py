@@ -61,7 +61,7 @@ class Bar:
                 console=Console(stderr=True),
                 transient=True,
                 redirect_stdout=colour.is_terminal(sys.stdout),  # lines go above the bar; a pipe stays untouched
-                redirect_stderr=False,
+                redirect_stderr=True,
             )
             self._progress.add_task("", total=self._total, completed=len(self._done))
             self._progress.start()

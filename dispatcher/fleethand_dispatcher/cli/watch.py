@@ -15,6 +15,7 @@ from fleethand_dispatcher.cli.lines import LinePrinter, cleaned
 from fleethand_dispatcher.cli.live import LiveOutput
 from fleethand_dispatcher.cli.progress import Bar
 from fleethand_dispatcher.cli.tally import Tally, summary
+from fleethand_dispatcher.cli.waiting import told
 
 if TYPE_CHECKING:
     from fleethand_dispatcher import Dispatcher, Invocation
@@ -92,7 +93,7 @@ class Watch:
             return
         is_watched = colour.is_terminal(sys.stderr)
         bar = Bar(self._invocation.record().instance_count if is_watched else 0)
-        with bar.shown():
+        with told(self._dispatcher, self._invocation.invoke_id), bar.shown():
             self._follow(bar)
 
     def _follow(self, bar: Bar) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from fake_dispatcher import COMMAND_ID, INVOKE_ID, FakeDispatcher, cli, command, output, result, status
 from fleethand_common.errors import RequestError, ServerUnavailableError, WaitTimeoutError
+from fleethand_dispatcher.cli import waiting
 
 ROW_KEYS = [
     "instance_id", "invocation_status", "exit_code", "output", "dropped", "error_code", "error_info", "start_time",
@@ -286,3 +287,18 @@ def test_options_of_the_server_go_before_and_after(monkeypatch: pytest.MonkeyPat
         shown = CliRunner().invoke(root, args, obj=Session(environ={}, connect=connect))
         assert shown.exit_code == 0, shown.output
     assert urls == ["redis://a", "redis://b", "redis://b", "redis://c", "redis://d"]
+
+
+def test_hosts_that_are_awaited_are_told_while_one_waits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An order that waits for an offline host does so visibly; an error is left to the one who waits."""
+    rows = [result("b", "Pending", waiting="waiting, last seen never"), result("c", "Pending")]
+    fake = FakeDispatcher(rows)
+    waiting._tell(fake, INVOKE_ID)  # type: ignore[arg-type]
+    assert capsys.readouterr().err == "b: waiting, last seen never\n… 2 hosts have not taken it yet\n"
+    monkeypatch.setattr(
+        fake, "describe_invocation_results", lambda *_, **__: (_ for _ in ()).throw(ServerUnavailableError())
+    )
+    waiting._tell(fake, INVOKE_ID)  # type: ignore[arg-type]
+    assert capsys.readouterr().err == ""
