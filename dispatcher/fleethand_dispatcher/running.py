@@ -252,7 +252,7 @@ class Runner:
 
 
 def _digest(*parts: Any) -> str:
-    flat = [p.model_dump_json(exclude={"client_token"}) if isinstance(p, Request) else p for p in parts]
+    flat = [repr(p.model_dump(exclude={"client_token"})) if isinstance(p, Request) else p for p in parts]
     return hashlib.blake2b(msgspec.json.encode(flat), digest_size=16).hexdigest()
 
 
