@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from fleethand_common.commands import CommandType, Interpolation, TerminationMode
-from fleethand_common.messages import Accepted, Finished, OutputChunk, Started
+from fleethand_common.messages import PROTOCOL_VERSION, Accepted, Finished, OutputChunk, Started
 from fleethand_common.states import InstanceStatus
 from processes import Program
 from unit.worker.control_line import ControlLine, now_ms
@@ -38,7 +38,9 @@ def with_mark(text: str) -> list[psutil.Process]:
     """Return living processes that have *text* among their arguments."""
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
-        if process.info["status"] != psutil.STATUS_ZOMBIE and any(text in part for part in process.info["cmdline"] or []):
+        if process.info["status"] != psutil.STATUS_ZOMBIE and any(
+            text in part for part in process.info["cmdline"] or []
+        ):
             found.append(process)
     return found
 
@@ -113,7 +115,9 @@ def test_stop_kills_a_hundred_grandchildren_when_they_ignore_it(line: ControlLin
     content = """
     trap '' TERM
     for i in $(seq 50); do (sh -c 'trap "" TERM; while :; do sleep 7531; done' &) ; done
-    for i in $(seq 50); do setsid sh -c 'trap "" TERM; (while :; do sleep 7531; done) & while :; do sleep 7531; done' & done
+    for i in $(seq 50); do
+        setsid sh -c 'trap "" TERM; (while :; do sleep 7531; done) & while :; do sleep 7531; done' &
+    done
     echo ready; wait; while :; do sleep 7531; done
     """
     line.order("t-tree", content, stop_grace_s=0.3)
@@ -221,7 +225,9 @@ def test_waiting_order_is_aborted_when_its_time_passed(worker_process: StartWork
 @pytest.mark.usefixtures("host")
 def test_script_runs_as_another_user_when_that_is_ordered(line: ControlLine) -> None:
     """It is that user in every way, can read its own script, and nobody else can."""
-    content = 'id -un; id -gn; echo "$USER $HOME"; umask; cat "$0" | head -c 5; ls -l /proc/self/fd/ > /dev/null && echo ok'
+    content = (
+        'id -un; id -gn; echo "$USER $HOME"; umask; cat "$0" | head -c 5; ls -l /proc/self/fd/ > /dev/null && echo ok'
+    )
     line.order("t-user", content, username="nobody", working_dir="/")
     outcome = line.outcome("t-user")
     assert outcome.status is InstanceStatus.SUCCESS, outcome
@@ -274,15 +280,6 @@ def test_shebang_is_honoured_when_its_line_ends_as_on_windows(line: ControlLine)
 @pytest.mark.usefixtures("host")
 def test_worker_asks_for_an_upgrade_when_an_order_is_newer(line: ControlLine) -> None:
     """An order of a later protocol is answered even if it holds what this worker does not know."""
-    envelope = line.envelope(make_newer := line_order("t-newer"))
-    assert make_newer.version == 2
-    line.client.lpush(line.orders_queue, envelope)
+    line.order("t-newer", "echo", version=PROTOCOL_VERSION + 1)
     outcome = line.outcome("t-newer")
     assert (outcome.status, outcome.error_code) == (InstanceStatus.ABORTED, "ClientNeedUpgrade")
-
-
-def line_order(invocation_id: str):  # noqa: ANN201
-    """Return an order of the next protocol."""
-    from unit.worker.control_line import make_order
-
-    return make_order(invocation_id, "echo", version=2)

@@ -44,6 +44,15 @@ class HostApp(Celery):  # type: ignore[misc]
     line: BrokerLine
     reconnect_jitter_s: float
     dispatcher: EventDispatcher | None = None
+    early_events: tuple[tuple[str, dict[str, Any]], ...] = ()
+    """What there was to tell before the first connection."""
+
+    def send_event(self, kind: str, **fields: Any) -> None:
+        """Send an event of a task that Celery itself knows nothing of."""
+        if self.dispatcher is None:
+            self.early_events = (*self.early_events, (kind, fields))[-EVENTS_KEPT:]
+        else:
+            self.dispatcher.send(kind, **fields)
 
     def use_dispatcher(self, consumer: Any, channel: Any) -> EventDispatcher:
         """Return the one dispatcher of events, put on a new connection; requests of an old one still hold it."""
@@ -55,6 +64,9 @@ class HostApp(Celery):  # type: ignore[misc]
                 buffer_group=["task"],
                 on_send_buffered=consumer.on_send_event_buffered,
             )
+            for kind, fields in self.early_events:
+                self.dispatcher.send(kind, **fields)
+            self.early_events = ()
             return self.dispatcher
         for events in self.dispatcher._group_buffer.values():
             del events[:-EVENTS_KEPT]

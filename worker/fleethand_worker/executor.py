@@ -8,7 +8,8 @@ import os
 import select
 import signal
 from collections import OrderedDict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from fleethand_common.clock import Clock
@@ -116,7 +117,8 @@ class Executor:
         self._children.add(execution.pid)
         logger.info("event=started invocation=%s pid=%d", execution.invocation_id, execution.pid)
         self.watch(execution)
-        execution.listener.started(execution.pid)
+        with _at_own_risk():
+            execution.listener.started(execution.pid)
 
     def watch(self, execution: Execution) -> None:
         """Take a place for an execution whose supervisor lives, and notice its end."""
@@ -265,4 +267,14 @@ class Executor:
             finished.invocation_id, finished.status, finished.exit_code, finished.error_code or "-", finished.dropped,
         )  # fmt: skip
         self._reporter.outcome(entry, finished)
-        listener.ended(finished)
+        with _at_own_risk():
+            listener.ended(finished)
+
+
+@contextmanager
+def _at_own_risk() -> Iterator[None]:
+    """Let no listener end the worker: what is shown of an execution is not the execution."""
+    try:
+        yield
+    except Exception:
+        logger.exception("event=listener_failed")

@@ -71,13 +71,13 @@ class EventListener:
         self._app = app
         self._task_id = task_id
 
-    def started(self, pid: int) -> None:
+    def started(self, _pid: int) -> None:
         """It runs."""
-        self._app.dispatcher.send("task-started", uuid=self._task_id, pid=pid)
+        self._app.send_event("task-started", uuid=self._task_id)
 
     def ended(self, finished: Finished) -> None:
         """It is over."""
-        send = self._app.dispatcher.send
+        send = self._app.send_event
         runtime = (finished.finished_at_ms - (finished.started_at_ms or finished.finished_at_ms)) / 1000
         if finished.status is InstanceStatus.SUCCESS:
             send("task-succeeded", uuid=self._task_id, result=result_text(finished), runtime=runtime)

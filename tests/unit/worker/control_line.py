@@ -85,7 +85,9 @@ class ControlLine:
     def wait_for(self, kind: type[R], invocation_id: str, timeout_s: float = 15) -> R:
         """Return the last report of one kind on one invocation."""
         return wait_until(
-            lambda: self.of(kind, invocation_id), timeout_s, f"{kind.__name__} of {invocation_id} in {self.reports[-5:]}"
+            lambda: self.of(kind, invocation_id),
+            timeout_s,
+            f"{kind.__name__} of {invocation_id} in {self.reports[-5:]}",
         )[-1]
 
     def outcome(self, invocation_id: str, timeout_s: float = 15) -> Finished:
