@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import msgspec
-import redis
 
 from fleethand_common import ids
 from fleethand_common.clock import elapsed_s
@@ -20,7 +19,7 @@ from fleethand_common.messages import ExecutionReport, Heartbeat, Report, decode
 from fleethand_dispatcher.applying import PoisonedReportError, change_for
 from fleethand_dispatcher.bus import RedisOrderBus, RedisReportBus
 from fleethand_dispatcher.changes import Change
-from fleethand_dispatcher.connection import masked
+from fleethand_dispatcher.connection import SERVER_ERRORS, masked
 from fleethand_dispatcher.courier import Courier
 from fleethand_dispatcher.reaper import Reaper
 from fleethand_dispatcher.rows import Head
@@ -51,11 +50,11 @@ class Aggregator:
             try:
                 self.step(self._settings.reaper_interval_s)
                 retry_s = _RETRY_S
-            except redis.RedisError as error:
+            except SERVER_ERRORS as error:
                 logger.warning("cannot reach Redis, trying again in %.1f s: %s", retry_s, error)
                 stop.wait(retry_s)
                 retry_s = min(retry_s * 2, _RETRY_MAX_S)
-        with contextlib.suppress(redis.RedisError):  # what is left there, another one takes over
+        with contextlib.suppress(*SERVER_ERRORS):  # what is left there, another one takes over
             self._reports.leave()
 
     def step(self, wait_s: float) -> int:

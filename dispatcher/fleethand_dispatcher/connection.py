@@ -19,6 +19,11 @@ SOCKET_TIMEOUT_S = 15.0
 BLOCK_S = 5.0
 """The longest that a blocking read blocks; it must stay below the socket's timeout."""
 
+OUTAGES = (redis.ConnectionError, redis.TimeoutError)
+"""The server cannot be reached; it may be back in a moment."""
+SERVER_ERRORS = (redis.RedisError,)
+"""Anything that the server or the way to it can do."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -53,7 +58,7 @@ def masked(url: str) -> str:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
+    except OUTAGES as error:
         raise ServerUnavailableError(
             f"cannot reach Redis: {error}; check --redis-url (FLEETHAND_REDIS_URL) and that the server runs"
         ) from error

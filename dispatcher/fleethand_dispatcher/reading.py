@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-import redis
-
 from fleethand_common import clock, ids
 from fleethand_common.errors import WaitTimeoutError
 from fleethand_common.states import InvocationStatus, aggregate
 from fleethand_dispatcher import describing, paging
 from fleethand_dispatcher.api_errors import refusal
-from fleethand_dispatcher.connection import BLOCK_S
+from fleethand_dispatcher.connection import BLOCK_S, OUTAGES
 from fleethand_dispatcher.invocation_records import Entry
 from fleethand_dispatcher.models import Explanation, InvocationEvent, InvocationRecord, InvocationResult, Page
 from fleethand_dispatcher.rows import Head
@@ -234,7 +232,7 @@ def _patiently(call: Callable[[], T], deadline: _Deadline) -> T:
     while True:
         try:
             return call()
-        except (redis.ConnectionError, redis.TimeoutError):
+        except OUTAGES:
             if clock.elapsed_s() >= give_up_s or deadline.left_s() <= 0:
                 raise
             time.sleep(min(0.5, deadline.left_s()))
