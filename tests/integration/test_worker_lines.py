@@ -1,0 +1,104 @@
+"""A line that is dead without saying so."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+
+from processes import Program
+from servers import Server
+from unit.worker.control_line import ControlLine
+from waiting import wait_until
+
+StartWorker = Callable[..., Program]
+
+
+class Swallower:
+    """A proxy that can swallow all that goes over the connections it has, and keeps them open."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._pairs: list[dict[str, bool]] = []
+        self._sockets: list[socket.socket] = [self._listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._target))
+                pair = {"swallow": False}
+                self._pairs.append(pair)
+                self._sockets += [client, server]
+                for source, sink in ((client, server), (server, client)):
+                    threading.Thread(target=self._pump, args=(source, sink, pair), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, pair: dict[str, bool]) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if not pair["swallow"]:
+                    sink.sendall(data)
+
+    def swallow(self) -> None:
+        """Let the connections that there are go dead; new ones work."""
+        for pair in self._pairs:
+            pair["swallow"] = True
+
+    def close(self) -> None:
+        """Close everything."""
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
+@pytest.fixture
+def swallower(server: Server) -> Iterator[Swallower]:
+    """A proxy in front of the server."""
+    proxy = Swallower(server.port)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+
+
+@pytest.mark.slow
+def test_worker_comes_back_when_its_line_is_dead(
+    worker_process: StartWorker, redis_client: "redis.Redis[str]", swallower: Swallower
+) -> None:
+    """A connection that says nothing any more is noticed within 30 s, and a new one is made."""
+    line = ControlLine(redis_client)
+    worker_process(redis_url=f"redis://127.0.0.1:{swallower.port}/0", reconnect_jitter_s=0.5)
+    line.wait_for_hello()
+    swallower.swallow()
+    line.wait_for_hello(timeout_s=30, count=2)
+    line.order("t-back", "echo back")
+    assert line.outcome("t-back").output == "back\n"
+
+
+@pytest.mark.slow
+def test_connections_stay_two_when_they_are_cut_again_and_again(
+    worker_process: StartWorker, redis_client: "redis.Redis[str]"
+) -> None:
+    """Nothing leaks at a reconnect: no connection, no timer that beats twice."""
+    line = ControlLine(redis_client)
+    worker_process(reconnect_jitter_s=0, heartbeat_interval_s=0.5)
+    for count in range(1, 6):
+        line.wait_for_hello(count=count)
+        line.client.client_kill_filter(_type="normal", skipme=True)
+    line.wait_for_hello(count=6)
+    line.order("t-after", "echo after")
+    assert line.outcome("t-after").output == "after\n"
+    named = [client for client in line.client.client_list() if client["name"] == "host-1"]
+    assert len(named) == 2
+    before = len([report for report in line.read() if type(report).__name__ == "Heartbeat"])
+    line.order("t-pause", "sleep 2")
+    line.outcome("t-pause")
+    beats = len([report for report in line.read() if type(report).__name__ == "Heartbeat"]) - before
+    assert 2 <= beats <= 6
+    wait_until(lambda: line.client.llen(line.orders_queue) == 0, 5, "an empty queue")
