@@ -7,7 +7,7 @@ import click
 from fleethand_dispatcher.cli.session import FleethandCommand, Session, pass_session
 
 
-@click.command(cls=FleethandCommand)
+@click.command(cls=FleethandCommand, short_help="Read the hosts' reports and keep the records.")
 @pass_session
 def aggregator(session: Session, /) -> None:
     """Read the hosts' reports and keep the records; runs until it is told to end. Start as many as you like.

@@ -20,7 +20,7 @@ _timeout = click.option("--timeout", "timeout_s", type=options.WholeSeconds(), h
 _words = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND…]")
 
 
-@click.group(cls=FleethandGroup)
+@click.group(cls=FleethandGroup, short_help="Keep commands, to be invoked again.")
 def command() -> None:
     """Create, list, show, modify, clone and delete kept commands; a COMMAND is an id or a name.
 

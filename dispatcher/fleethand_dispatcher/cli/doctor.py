@@ -7,7 +7,7 @@ from fleethand_dispatcher.cli import exits, options, shapes, tables
 from fleethand_dispatcher.cli.session import FleethandCommand, Session, pass_session
 
 
-@click.command(cls=FleethandCommand)
+@click.command(cls=FleethandCommand, short_help="Check that all is well, and say what to do if not.")
 @options.as_json
 @pass_session
 @click.pass_context

@@ -11,9 +11,9 @@ ERROR = 1
 USAGE = 2
 """The command line is wrong."""
 PARTIAL = 3
-"""Some hosts succeeded, some failed."""
+"""Some hosts succeeded, and 5, 6 and 7 do not apply."""
 FAILED = 4
-"""No host succeeded."""
+"""No host succeeded, and 5, 6 and 7 do not apply."""
 UNDELIVERED = 5
 """At least one host never got the command, whatever the others did."""
 TIMED_OUT = 6

@@ -10,7 +10,7 @@ from fleethand_dispatcher.cli.session import FleethandCommand, Session, pass_ses
 from fleethand_dispatcher.cli.words import content, type_of
 
 
-@click.command(cls=FleethandCommand)
+@click.command(cls=FleethandCommand, short_help="Print the script that a host would run.")
 @click.option("--instance", "-i", "instance_id", required=True, metavar="ID", help="The host it would run on.")
 @click.option("--command", "ident", metavar="COMMAND", help="A kept command, by id or name, instead of a script.")
 @options.content_options

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fleethand_dispatcher.models import InvocationResult
 
 
-@click.command(cls=FleethandCommand)
+@click.command(cls=FleethandCommand, short_help="Print what the hosts said.")
 @invocation_id
 @click.option("--status", type=StatusList(InstanceStatus), metavar="S,S", help="Only hosts in one of these.")
 @click.option("--instance", "-i", "instances", multiple=True, metavar="ID", help="Only this host; repeat.")
@@ -68,7 +68,7 @@ def _print_outputs(rows: "Iterable[InvocationResult]", *, fold: bool, prefix: bo
     print_tally(tally, "fold" if fold else "lines")
 
 
-@click.command(cls=FleethandCommand)
+@click.command(cls=FleethandCommand, short_help="Tell the story of one host in an invocation.")
 @invocation_id
 @click.argument("instance", metavar="INSTANCE")
 @options.as_json

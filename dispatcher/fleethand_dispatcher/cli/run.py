@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from fleethand_dispatcher import Dispatcher, Invocation
 
 
-@click.command(cls=FleethandCommand, epilog=exits.HELP, context_settings={"allow_interspersed_args": False})
+@click.command(
+    cls=FleethandCommand,
+    short_help="Run a command on many hosts.",
+    epilog=exits.HELP,
+    context_settings={"allow_interspersed_args": False},
+)
 @options.target_options
 @options.content_options
 @options.parameter_options
@@ -44,29 +49,27 @@ def run(ctx: click.Context, session: Session, /, *, words: tuple[str, ...], **gi
       fleethand run --name 'web-*' --file deploy.sh --timeout 10m --parameter version=1.2
       fleethand run --instance web-1 --env-parameters --parameter who="$USER" -- 'echo "hello {{who}}"'
     """
-    kind = given["kind"] or type_of(given["file"])
     targets = options.targets_of(given)
+    arguments = {**_run_arguments(words, given), **targets}
+    ctx.exit(_send_and_watch(session, targets, given, lambda dispatcher: dispatcher.run_command(**arguments)))
+
+
+def _run_arguments(words: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
+    kind = given["kind"] or type_of(given["file"])
     template = options.template_of(given)
-    text = content(words, given["file"], kind, from_environment=template["interpolation"] == "env")
-
-    def send(dispatcher: "Dispatcher") -> "Invocation":
-        sent: Invocation = dispatcher.run_command(
-            command_content=text,
-            type=kind,
-            name=given["command_name"],
-            description=given["description"],
-            keep_command=given["keep"],
-            parameters=options.parameters_of(given) or None,
-            **template,
-            **targets,
-            **options.execution_of(given),
-        )
-        return sent
-
-    ctx.exit(_send_and_watch(session, targets, given, send))
+    return {
+        "command_content": content(words, given["file"], kind, from_environment=template["interpolation"] == "env"),
+        "type": kind,
+        "name": given["command_name"],
+        "description": given["description"],
+        "keep_command": given["keep"],
+        "parameters": options.parameters_of(given) or None,
+        **template,
+        **options.execution_of(given),
+    }
 
 
-@click.command(cls=FleethandCommand, epilog=exits.HELP)
+@click.command(cls=FleethandCommand, short_help="Run a kept command on many hosts.", epilog=exits.HELP)
 @click.argument("command", metavar="COMMAND")
 @options.target_options
 @options.parameter_options

@@ -135,7 +135,7 @@ class _Connected(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write our own options first, then those that every command has."""
         own = [param for param in self.get_params(ctx) if param not in self._connection]
-        if rows := [row for param in own if (row := param.get_help_record(ctx))]:
+        if rows := [row for param in own if (row := param.get_help_record(ctx)) and row[1]]:
             with formatter.section("Options"):
                 formatter.write_dl(rows)
         with formatter.section("Server"):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fleethand_dispatcher.models import TargetPreview
 
 
-@click.command(cls=FleethandCommand)
+@click.command(cls=FleethandCommand, short_help="Print which hosts would be reached.")
 @options.target_options
 @options.as_json
 @pass_session

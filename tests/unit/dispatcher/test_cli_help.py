@@ -1,11 +1,15 @@
 """What `--help` says, of every command there is."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+import fleethand_dispatcher
 from fleethand_dispatcher.cli.app import root
 
 
@@ -71,3 +75,26 @@ def test_every_read_takes_json() -> None:
 def test_version() -> None:
     """`fleethand --version`."""
     assert CliRunner().invoke(root, ["--version"]).output.startswith("fleethand, version 0.")
+
+
+HEAVY = ("pydantic", "redis", "kombu", "celery", "rich", "psutil", "msgspec", "asyncio")
+PROBE = """
+import sys, types
+package = types.ModuleType("fleethand_dispatcher")  # the package's own imports are not the command line's
+package.__path__ = [{folder!r}]
+sys.modules["fleethand_dispatcher"] = package
+from click.testing import CliRunner
+from fleethand_dispatcher.cli.app import root
+before = set(sys.modules)  # what the test runner of click brings does not count
+for words in ({commands!r}):
+    assert CliRunner().invoke(root, [*words, "--help"]).exit_code == 0, words
+print(*[name for name in {heavy!r} if name in set(sys.modules) - before])
+"""
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """What a command needs is imported when it runs: help and completion answer at once."""
+    folder = str(Path(fleethand_dispatcher.__file__).parent)
+    code = PROBE.format(folder=folder, commands=[param.values[0] for param in OURS], heavy=HEAVY)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.stdout.strip(), ran.stderr) == ("", "")
