@@ -4,6 +4,8 @@ A script proves that it ran by a line in the fleet's ledger; `Fleet.logged` is p
 """
 
 import json
+import os
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -41,6 +43,7 @@ class Fleet:
         self.store = Store.at(server.url)
         self.ledger = programs.folder / "ledger"
         self.workers: dict[str, Program] = {}
+        self.aggregators: list[Program] = []
         programs.folder.mkdir(parents=True, exist_ok=True)
         self.ledger.touch()
 
@@ -53,7 +56,8 @@ class Fleet:
         """Start an aggregator with the fleet's settings."""
         environ = {f"FLEETHAND_{name.upper()}": str(value) for name, value in self.plane_settings.items()}
         argv = (BIN / "fleethand", "aggregator", "--redis-url", self.server.url)
-        return self.programs.start(*argv, name="aggregator", environ=environ)
+        self.aggregators.append(self.programs.start(*argv, name="aggregator", environ=environ))
+        return self.aggregators[-1]
 
     def worker(self, instance_id: str = "host-1", *, prefix: tuple[str, ...] = (), **settings: Any) -> Program:
         """Start a worker, or the same one again.
@@ -200,6 +204,13 @@ def running_fleet(folder: Path, *, arguments: tuple[str, ...] = DURABLE, **setti
 
 
 FleetFactory = Callable[..., Fleet]
+
+
+def seeded() -> random.Random:
+    """Return a source of chance whose seed is printed, and taken from FLEETHAND_TEST_SEED to see the same again."""
+    seed = int(os.environ.get("FLEETHAND_TEST_SEED") or random.randrange(10**6))
+    print(f"FLEETHAND_TEST_SEED={seed}")  # noqa: T201 - pytest shows it with a failure
+    return random.Random(seed)
 
 
 def spend(seconds: float) -> None:

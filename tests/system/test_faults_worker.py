@@ -1,13 +1,12 @@
 """A worker or a supervisor that dies at any moment: a command is not run twice, and its true end is told."""
 
 import os
-import random
 import signal
 
 import psutil
 import pytest
 
-from fleet import Fleet, FleetFactory, spend
+from fleet import Fleet, FleetFactory, seeded, spend
 from fleethand_common.states import TERMINAL, InstanceStatus
 from waiting import wait_until
 
@@ -38,7 +37,7 @@ def test_outcome_of_a_command_that_ended_without_a_worker_arrives(fleet: Fleet) 
     invocation = fleet.run(SHORT)
     fleet.wait_started(invocation)
     fleet.workers["host-1"].kill()
-    wait_until(lambda: (fleet.entry(invocation) / "result.json").exists(), 10, "the result in the journal")
+    wait_until((fleet.entry(invocation) / "result.json").exists, 10, "the result in the journal")
 
     fleet.worker()
 
@@ -124,9 +123,7 @@ def test_stop_reaches_a_command_whose_worker_was_killed(fleet: Fleet) -> None:
 
 def test_worker_killed_at_random_moments_starts_nothing_twice(fleet: Fleet) -> None:
     """kill -9 anywhere between the order's arrival, the journal, the start and the report; ten orders at each try."""
-    seed = random.randrange(10**6)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = seeded()
     invocations = []
     for _ in range(4):
         invocations += [fleet.run("exit 5") for _ in range(10)]
@@ -143,7 +140,7 @@ def test_worker_killed_at_random_moments_starts_nothing_twice(fleet: Fleet) -> N
         count = starts[(result.invoke_id, "host-1")]
         told = (result.invocation_status, result.error_code, count)
         # A supervisor killed along with the worker is another test; here every outcome is the command's own.
-        assert told == ("Failed", "ExitCodeNonzero", 1), f"seed {seed}: {result}"
+        assert told == ("Failed", "ExitCodeNonzero", 1), result
 
 
 def test_frozen_worker_does_not_start_an_order_late(make_fleet: FleetFactory) -> None:
@@ -169,7 +166,7 @@ def test_frozen_worker_reports_what_ended_meanwhile(fleet: Fleet) -> None:
     invocation = fleet.run(SHORT)
     fleet.wait_started(invocation)
     fleet.workers["host-1"].send(signal.SIGSTOP)
-    wait_until(lambda: (fleet.entry(invocation) / "result.json").exists(), 10, "the result in the journal")
+    wait_until((fleet.entry(invocation) / "result.json").exists, 10, "the result in the journal")
     assert invocation.status in ("Running", "Pending")
 
     fleet.workers["host-1"].send(signal.SIGCONT)
