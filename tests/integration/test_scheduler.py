@@ -109,3 +109,12 @@ def test_beat_goes_on_after_the_server_was_killed_and_started_again(programs: Pr
         wait_until(lambda: client.hget(KEY, "at_ms") != seen, 10, "a renewed lease")
     assert beat.output().count("trying again every second") == 1
     assert not list(programs.folder.glob("celerybeat*"))
+
+
+def test_beat_does_the_retention(programs: Programs, store: Store, redis_url: str) -> None:
+    """A host that was last seen in another age is forgotten."""
+    store.client.zadd("fleethand:seen", {"ancient": 1, "fresh": store.now_ms()})
+
+    start_beat(programs, redis_url, "beat")
+
+    wait_until(lambda: list(store.instances.all_seen()) == ["fresh"], 20, "the sweep")
