@@ -135,12 +135,13 @@ class Runner:
         if head is None:
             raise refusal("InvalidInvokeId.NotFound", f"There is no invocation {invoke_id!r}.")
         now_ms = self._store.now_ms()
-        self._store.invocations.mark_stop(invoke_id, now_ms)
         given = list(dict.fromkeys([instance_ids] if isinstance(instance_ids, str) else instance_ids))
         chunks = [given[i : i + _CHUNK] for i in range(0, len(given), _CHUNK)] if given else self._chunks(invoke_id)
         dispositions: dict[str, StopDisposition] = {}
         for chunk in chunks:
             dispositions |= self._stop_some(invoke_id, chunk, now_ms)
+        if {StopDisposition.STOPPING, StopDisposition.CANCELLED} & set(dispositions.values()):
+            self._store.invocations.mark_stop(invoke_id, now_ms)
         return dispositions
 
     def _stop_some(self, invoke_id: str, chunk: Sequence[str], now_ms: int) -> dict[str, StopDisposition]:
