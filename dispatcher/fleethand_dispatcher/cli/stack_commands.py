@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import signal
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fleethand_common.errors import FleethandError
+from fleethand_dispatcher.cli.session import FleethandCommand, Session, pass_session
 
 if TYPE_CHECKING:
     from fleethand_dispatcher.stack.data_dir import DataDir
@@ -198,49 +198,33 @@ def demo(workers: int) -> None:
         click.get_current_context().exit(code)
 
 
-@click.command()
-@click.option("--redis-url", metavar="URL", help="The Redis or Valkey server.  [env FLEETHAND_REDIS_URL]")
-@_data_option
+@click.command(cls=FleethandCommand)
 @click.option("--address", metavar="IP", help="Where to listen.  [env FLEETHAND_DASHBOARD_ADDRESS; default 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="[env FLEETHAND_DASHBOARD_PORT; default 5555]")
-@click.option("--user", help="[env FLEETHAND_DASHBOARD_USER]")
-@click.option("--password", help="Better by the environment.  [env FLEETHAND_DASHBOARD_PASSWORD]")
-def dashboard(  # noqa: PLR0917
-    redis_url: str | None,
-    data: Path | None,
-    address: str | None,
-    port: int | None,
-    user: str | None,
-    password: str | None,
+@click.option("--port", type=click.IntRange(0, 65535), help="Its port.  [env FLEETHAND_DASHBOARD_PORT; default 5555]")
+@click.option("--user", help="User to ask for.  [env FLEETHAND_DASHBOARD_USER]")
+@click.option("--password", help="Better given by the environment.  [env FLEETHAND_DASHBOARD_PASSWORD]")
+@pass_session
+def dashboard(
+    session: Session, /, *, address: str | None, port: int | None, user: str | None, password: str | None
 ) -> None:
     """Show the fleet in a browser: Flower, read-only.
 
     Each host is a worker, each execution a task. Beyond this machine it asks for a user and a password.
+
+    \b
+    Example:
+      fleethand dashboard --redis-url redis://10.0.0.5:6379/0
     """
     from fleethand_dispatcher.dashboard import serve  # noqa: PLC0415
 
     flags = {
-        "redis_url": redis_url or _url_of(data),
+        "redis_url": session.settings()[0].redis_url,
         "dashboard_address": address,
         "dashboard_port": port,
         "dashboard_user": user,
         "dashboard_password": password,
     }
-    serve(flags, os.environ)
-
-
-def _url_of(data: Path | None) -> str | None:
-    """The embedded server counts if it is named, or if nothing else names a server."""
-    if data is None and "FLEETHAND_REDIS_URL" in os.environ:
-        return None
-    from fleethand_dispatcher.stack.data_dir import default_data_dir, resolve_redis_url  # noqa: PLC0415
-
-    try:
-        return resolve_redis_url(data or default_data_dir())
-    except FleethandError:
-        if data is not None:
-            raise
-        return None
+    serve(flags, session.environ, session.config)
 
 
 COMMANDS: list[click.Command] = [up, down, status, demo, dashboard]

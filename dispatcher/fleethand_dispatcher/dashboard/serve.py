@@ -17,15 +17,16 @@ _POOL_LIMIT = 32  # Flower deadlocks on a small pool
 logger = logging.getLogger(__name__)
 
 
-def serve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+def serve(flags: Mapping[str, Any], environ: Mapping[str, str], config: Path | None = None) -> None:
     """Show the dashboard until TERM or INT.
 
     Raises:
         SettingsError: it would be open to a network without a login.
         FleethandError: Flower is not installed, or the port cannot be used.
     """
-    file = environ.get("FLEETHAND_CONFIG")
-    settings, _ = load(DashboardSettings, flags=flags, environ=environ, file=Path(file) if file else None)
+    named = environ.get("FLEETHAND_CONFIG")
+    file = config or (Path(named) if named else None)
+    settings, _ = load(DashboardSettings, flags=flags, environ=environ, file=file)
     os.environ.pop("FLOWER_UNAUTHENTICATED_API", None)  # Flower reads it wherever it is
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("tornado.access").setLevel(logging.WARNING)  # the pages ask once a second

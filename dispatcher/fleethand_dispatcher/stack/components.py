@@ -49,6 +49,7 @@ def server_component(data: DataDir) -> tuple[Component, int]:
 def other_components(data: DataDir, plan: Plan, port: int) -> list[Component]:
     """Return what needs the server."""
     full = {**os.environ, "FLEETHAND_REDIS_URL": data.redis_url(port)}  # not on argv, which every user can read
+    full.pop("FLEETHAND_DATA", None)
     environ = {name: value for name, value in full.items() if not name.startswith("FLEETHAND_DASHBOARD_")}
     found = [Component(name="aggregator", role="aggregator", argv=_control("aggregator"), environ=environ)]
     found += [_worker(data, name, environ) for name in worker_names(plan.workers)]
