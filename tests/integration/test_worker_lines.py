@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
+from fleethand_common.messages import Started
 from processes import Program
 from servers import Server
 from unit.worker.control_line import ControlLine
@@ -102,3 +103,18 @@ def test_connections_stay_two_when_they_are_cut_again_and_again(
     beats = len([report for report in line.read() if type(report).__name__ == "Heartbeat"]) - before
     assert 2 <= beats <= 6
     wait_until(lambda: line.client.llen(line.orders_queue) == 0, 5, "an empty queue")
+
+
+def test_outcome_arrives_when_the_server_was_full(worker_process: StartWorker, own_server: Server) -> None:
+    """A server without memory neither ends the worker nor loses an outcome."""
+    worker = worker_process(redis_url=own_server.url)
+    with own_server.client() as client:
+        line = ControlLine(client)
+        line.wait_for_hello()
+        line.order("t-full", "sleep 0.5; echo done")
+        line.wait_for(Started, "t-full")
+        client.config_set("maxmemory", 1)
+        worker.wait_for_output("event=not_sent")
+        client.config_set("maxmemory", 0)
+        assert line.outcome("t-full").output == "done\n"
+        assert worker.is_running

@@ -1,5 +1,6 @@
 """The user that a script runs as, found through the passwd and group databases, never through a shell."""
 
+import functools
 import os
 import sys
 from dataclasses import dataclass
@@ -27,27 +28,39 @@ class Account:
         return os.getgrouplist(self.name, self.gid)
 
 
+@functools.cache
+def own_account() -> Account:
+    """Return the worker's own account, looked up once, so that a supervisor finds it in the memory it came with."""
+    own = os.geteuid()
+    try:
+        return _account(pwd.getpwuid(own))
+    except KeyError:
+        # A container may run under a uid that no database knows.
+        return Account(name=str(own), uid=own, gid=os.getegid(), home="/", login_shell="/bin/sh", is_own=True)
+
+
 def find_account(username: str) -> Account:
     """Return the account called *username*; an empty name is the worker's own.
 
     Raises:
         ExecutionError: `AccountNotExists`.
     """
-    own = os.geteuid()
+    if not username:
+        return own_account()
     try:
-        entry = pwd.getpwnam(username) if username else pwd.getpwuid(own)
+        return _account(pwd.getpwnam(username))
     except (KeyError, ValueError):
-        if username:
-            raise ExecutionError(
-                InstanceErrorCode.ACCOUNT_NOT_EXISTS, f"cannot run as {username!r}: there is no such user"
-            ) from None
-        # A container may run under a uid that no database knows.
-        return Account(name=str(own), uid=own, gid=os.getegid(), home="/", login_shell="/bin/sh", is_own=True)
+        raise ExecutionError(
+            InstanceErrorCode.ACCOUNT_NOT_EXISTS, f"cannot run as {username!r}: there is no such user"
+        ) from None
+
+
+def _account(entry: "pwd.struct_passwd") -> Account:
     return Account(
         name=entry.pw_name,
         uid=entry.pw_uid,
         gid=entry.pw_gid,
         home=entry.pw_dir,
         login_shell=entry.pw_shell or "/bin/sh",
-        is_own=entry.pw_uid == own,
+        is_own=entry.pw_uid == os.geteuid(),
     )

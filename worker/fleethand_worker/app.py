@@ -8,6 +8,7 @@ from typing import Any
 from fleethand_common import __version__
 from fleethand_common.clock import Clock
 from fleethand_worker import identity, linux, logs
+from fleethand_worker.accounts import own_account
 from fleethand_worker.admission import Admission
 from fleethand_worker.broker import BrokerLine
 from fleethand_worker.celery_app import HostApp, make_app, make_worker
@@ -75,6 +76,7 @@ def _add_parts(app: HostApp, settings: WorkerSettings, state_dir: Path) -> None:
 
 
 def _on_ready(_consumer: Any) -> None:
+    own_account()
     # What is there now stays: a collection need not look at it, and a fork need not copy it.
     gc.collect()
     gc.freeze()

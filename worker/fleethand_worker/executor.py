@@ -180,7 +180,7 @@ class Executor:
 
     def _look(self, execution: Execution) -> None:
         state = execution.entry.state()
-        if state is None or linux.start_time(execution.pid) != state.start_time or execution.entry.result():
+        if state is None or linux.start_time(execution.pid) != state.start_time or execution.entry.has_result():
             self._finish(execution)
 
     def _finish(self, execution: Execution) -> None:
@@ -206,7 +206,7 @@ class Executor:
     def conclude(self, execution: Execution, finished: Finished) -> None:
         """Write an outcome down if its supervisor has not, and tell everyone."""
         entry: Entry | None = execution.entry
-        if execution.entry.result() is None:
+        if not execution.entry.has_result():
             try:
                 execution.entry.write_result(finished)
             except OSError:

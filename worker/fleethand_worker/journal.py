@@ -103,6 +103,10 @@ class Entry:
             return _decode_finished((self.path / "result.json").read_bytes())
         return None
 
+    def has_result(self) -> bool:
+        """Tell whether it has ended."""
+        return (self.path / "result.json").exists()
+
     def write_result(self, finished: Finished) -> Finished:
         """Put the result into its place, all or nothing; without its output if the disk is full.
 
@@ -184,9 +188,10 @@ class Journal:
         """
         entry = self._make(journaled.order.invocation_id)
         try:
-            _write_synced(entry.path / "order.json", encode(journaled))
             for name in ("state.json", "result.tmp"):
                 _reserve(entry.path / name)
+            # Last, so that what the file system writes for it takes the others along.
+            _write_synced(entry.path / "order.json", encode(journaled))
             self._sync(entry)
         except OSError:
             self.remove(entry)

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+"""Loaded once: every supervisor would pay for it again."""
 _PROC = Path("/proc")
 _STATE, _PARENT, _START_TIME = 0, 1, 19
 """Fields of /proc/<pid>/stat, counted behind the command's name."""
@@ -15,10 +17,7 @@ _STATE, _PARENT, _START_TIME = 0, 1, 19
 
 def become_subreaper() -> bool:
     """Adopt every orphan among this process's descendants from now on; tell whether the system can."""
-    if sys.platform != "linux":
-        return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    return _LIBC is not None and bool(_LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
 def boot_id() -> str:

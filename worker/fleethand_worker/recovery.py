@@ -36,7 +36,7 @@ def recover(
     """Take up everything that the journal holds, the oldest first."""
     for entry in list(journal.entries()):
         journaled = entry.journaled()
-        if entry.result() is not None:
+        if entry.has_result():
             janitor.keep(entry, journaled.order.deliver_before_ms if journaled else outcomes.now_ms())
             if not entry.is_marked("reported"):
                 reporter.outcome(entry)

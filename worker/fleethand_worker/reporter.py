@@ -80,8 +80,11 @@ class Reporter:
         self._failures = 0
         self._retry_is_due = False  # its timer may have gone with the connection
         self.forget_old()
-        again, self._sent = [entry for _, entry in self._sent], deque()
-        self._outbox.extendleft((entry, None) for entry in reversed(again) if entry.path.is_dir())
+        # When they were first sent stays as it is, or a line that flaps would have them sent for ever.
+        again = [finished for _, entry in self._sent if (finished := entry.result())]
+        for start in range(0, len(again), BATCH):
+            if not self._line.push([encode(finished) for finished in again[start : start + BATCH]]):
+                return
         self.flush()
 
     def forget_old(self) -> None:
