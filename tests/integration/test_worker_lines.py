@@ -118,3 +118,41 @@ def test_outcome_arrives_when_the_server_was_full(worker_process: StartWorker, o
         client.config_set("maxmemory", 0)
         assert line.outcome("t-full").output == "done\n"
         assert worker.is_running
+
+
+HOST_RULES = (
+    "-@all", "+ping", "+hello", "+client|setname", "+client|unblock", "+brpop", "+lpush", "+rpush", "+publish", "+time",
+    "~fleethand:host:host-1:orders", "~fleethand:host:host-1:control", "%W~fleethand:reports",
+    "&/0.celeryev/worker.*", "&/0.celeryev/task.*",
+)  # fmt: skip
+"""All that a host needs of the server."""
+
+
+def test_host_needs_few_rights_when_it_has_a_user_of_its_own(worker_process: StartWorker, own_server: Server) -> None:
+    """One user per host can do what a host does, and nothing is denied meanwhile."""
+    with own_server.client() as client:
+        client.execute_command("ACL", "SETUSER", "host-1", "reset", "on", ">pw", *HOST_RULES)
+        worker = worker_process(redis_url=f"redis://host-1:pw@127.0.0.1:{own_server.port}/0", heartbeat_interval_s=0.2)
+        line = ControlLine(client)
+        line.wait_for_hello()
+        line.order("t-acl", "echo allowed")
+        assert line.outcome("t-acl").output == "allowed\n"
+        assert worker.stop() == 0
+        denied = {entry["object"] for entry in client.acl_log()}
+        assert denied <= {"client|setinfo"}, denied
+        assert "pw" not in worker.output()
+
+
+def test_worker_waits_for_the_server_and_can_be_ended_meanwhile(
+    worker_process: StartWorker, own_server: Server
+) -> None:
+    """No server at the start is no error."""
+    own_server.stop()
+    first = worker_process(redis_url=own_server.url, reconnect_jitter_s=0.3)
+    first.wait_for_output("event=not_connected")
+    assert first.stop(5) == 0
+    second = worker_process(redis_url=own_server.url, reconnect_jitter_s=0.3)
+    second.wait_for_output("event=not_connected")
+    own_server.start()
+    with own_server.client() as client:
+        ControlLine(client).wait_for_hello()
