@@ -142,7 +142,7 @@ def down(data: Path | None, purge: bool, yes: bool) -> None:
     if purge and not yes:
         click.confirm(f"Stop what runs in {folder.path} and delete its data?", abort=True, err=True)
     click.echo(f"stopped what ran in {folder.path}" if launch.down(folder) else f"nothing runs in {folder.path}")
-    if purge and folder.path.is_dir():
+    if purge and folder.was_used():
         delete(folder)
         click.echo(f"deleted the data in {folder.path}")
 

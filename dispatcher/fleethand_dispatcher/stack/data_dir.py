@@ -90,6 +90,10 @@ class DataDir:
                 f"cannot use the data folder {self.path}: {error.strerror}; name another one with --data"
             ) from error
 
+    def was_used(self) -> bool:
+        """Tell whether a stack was ever started here; another folder must not get so much as a lock."""
+        return (self.path / "up.lock").exists()
+
     def log(self, component: str) -> Path:
         """Return the file that *component* writes its output to."""
         return self.logs / f"{component}.log"

@@ -140,7 +140,7 @@ def down(data: DataDir) -> bool:
     Raises:
         FleethandError: another program starts or stops it just now.
     """
-    if not data.path.is_dir():
+    if not data.was_used():
         return False
     with data.locked("up") as ours:
         if not ours:
