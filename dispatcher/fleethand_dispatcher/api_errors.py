@@ -72,7 +72,6 @@ API_ERRORS: dict[str, ApiError] = {
     "IdempotentParameterMismatch": ApiError(
         403, "The specified parameter has changed while using an already used clientToken."
     ),
-    "IdempotentProcessing": ApiError(403, "The previous idempotent request(s) is still processing."),
     "InvalidCmdType.NotFound": ApiError(404, "The specified command type does not exist."),
     "InvalidCommandType.NotFound": ApiError(404, "The specified parameter Type does not exist."),
     "InvalidTerminationMode.NotFound": ApiError(404, "The specified parameter TerminationMode does not exist."),

@@ -23,12 +23,16 @@ class Catalogue:
 
     def create(self, values: Mapping[str, Any]) -> Command:
         """Keep a new command."""
+        command = self.make(values)
+        self.keep(command)
+        return command
+
+    def make(self, values: Mapping[str, Any]) -> Command:
+        """Return the command that could be kept; nothing is written."""
         request = parse(CommandRequest, values)
         if not request.name:
             raise refusal("MissingParameter.Name", "A kept command needs a name.")
-        command = self.build(request, self._settings.kept_content_bytes)
-        self.keep(command)
-        return command
+        return self.build(request, self._settings.kept_content_bytes)
 
     def build(self, request: CommandRequest, limit_bytes: int) -> Command:
         """Return the command that a request describes, checked, with a new id; nothing is written."""
@@ -53,9 +57,9 @@ class Catalogue:
         )
 
     def keep(self, command: Command) -> None:
-        """Write a new command, within the quota."""
+        """Write a new command, within the quota; one that is there already is the same one."""
         held = self._store.commands.count()
-        if held >= self._settings.commands_max:
+        if held >= self._settings.commands_max and self._store.commands.read(command.command_id) is None:
             raise refusal("CmdCount.ExceedQuota", f"{held} commands are kept; delete one or raise commands_max.")
         self._store.commands.save(command, _place(command)[0])
 

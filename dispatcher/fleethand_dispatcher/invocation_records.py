@@ -62,8 +62,8 @@ class InvocationRecords:
 
     def create(
         self, invoke_id: str, snapshot: bytes, order: bytes, times: Mapping[str, int], groups: Sequence[Group]
-    ) -> None:
-        """Record an invocation and its rows, all or nothing.
+    ) -> bool:
+        """Record an invocation and its rows, all or nothing; False if it is recorded already.
 
         Args:
             snapshot: JSON of a `Snapshot`.
@@ -72,7 +72,7 @@ class InvocationRecords:
         """
         k = keys.invocation(invoke_id)
         fields = {"snapshot": snapshot.decode(), "order": order.decode(), **times}
-        self._create(
+        answer = self._create(
             keys=[
                 k.head,
                 k.rows,
@@ -86,6 +86,7 @@ class InvocationRecords:
             ],
             args=[invoke_id, msgspec.json.encode(fields), _encode_groups(groups), keys.INSTANCE_PREFIX],
         )
+        return cast("int", answer) >= 0
 
     def apply(self, changes: Mapping[str, Sequence[tuple[Change, str]]]) -> dict[str, list[tuple[str, str]]]:
         """Apply changes, grouped by invocation, in order.

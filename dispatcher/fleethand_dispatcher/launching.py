@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from fleethand_common import ids, messages
+from fleethand_common import messages
 from fleethand_common.instance_errors import INSTANCE_ERRORS, InstanceErrorCode
 from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher.courier import Courier
@@ -31,21 +31,21 @@ class Launcher:
         self._courier = courier
         self._settings = settings
 
-    def launch(self, launch: Launch, now_ms: int) -> str:
-        """Record, then publish; returns the invocation's id.
+    def launch(self, invoke_id: str, launch: Launch, now_ms: int) -> bool:
+        """Record, then publish; False if it was recorded before.
 
         If this process dies in between, the reaper publishes what is recorded.
         """
-        invoke_id = ids.new_id(ids.INVOCATION_PREFIX)
         window_s = launch.snapshot.deliver_within_s or self._settings.delivery_window_s
         order = self._order(invoke_id, launch, now_ms, now_ms + window_s * 1000)
         body = messages.encode(order)
         times = {"created_at": now_ms, "deliver_before": order.deliver_before_ms}
         groups = self._groups(launch, now_ms, order.deliver_before_ms)
-        self._store.invocations.create(invoke_id, msgspec.json.encode(launch.snapshot), body, times, groups)
+        if not self._store.invocations.create(invoke_id, msgspec.json.encode(launch.snapshot), body, times, groups):
+            return False
         if launch.targets.online:
             self._courier.send_first(order, body, launch.targets.online, now_ms)
-        return invoke_id
+        return True
 
     def _order(self, invoke_id: str, launch: Launch, now_ms: int, deliver_before_ms: int) -> messages.ExecutionOrder:
         snapshot = launch.snapshot

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fleethand_common import messages, templates
+from fleethand_common import ids, messages, templates
 from fleethand_common.commands import TerminationMode
-from fleethand_common.errors import ExecutionError
+from fleethand_common.errors import ExecutionError, RequestError
 from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher import content
 from fleethand_dispatcher.api_errors import refusal
@@ -42,6 +42,9 @@ class Started(NamedTuple):
     command_id: str
 
 
+NOTHING = Started("", "")
+
+
 class Runner:
     """Starts and stops invocations, behind every door."""
 
@@ -54,14 +57,16 @@ class Runner:
 
     def create_once(self, values: Mapping[str, Any], client_token: str | None) -> Command:
         """Keep a new command, once per client token."""
+        made = self._catalogue.make(values)
         digest = _digest("create", repr(sorted(values.items())))
 
-        def start() -> Started:
-            return Started("-", self._catalogue.create(values).command_id)
+        def start(plan: Started) -> Started:
+            self._catalogue.keep(made.model_copy(update={"command_id": plan.command_id}))
+            return plan
 
-        return self._catalogue.get(
-            self._once("create_command", check_client_token(client_token), digest, start).command_id
-        )
+        plan = Started("", made.command_id)
+        started = self._once("create_command", check_client_token(client_token), digest, plan, start)
+        return self._catalogue.get(started.command_id)
 
     def run(
         self, command: Mapping[str, Any], invoke: Mapping[str, Any], targets: Mapping[str, Any], *, keep: bool
@@ -75,16 +80,17 @@ class Runner:
         aim = parse(TargetsRequest, targets)
         digest = _digest("run", made.model_dump_json(exclude={"command_id", "creation_time"}), request, aim, str(keep))
 
-        def start() -> Started:
-            launch = self._prepare(made, request, aim)
+        def start(plan: Started) -> Started:
+            command = made.model_copy(update={"command_id": plan.command_id})
+            launch = self._prepare(command, request, aim)
             if request.dry_run:
-                return Started("", "")
+                return NOTHING
             self._count_today()
             if keep:
-                self._catalogue.keep(made)
-            return self._launch(launch, counted=keep)
+                self._catalogue.keep(command)
+            return self._launch(plan.invoke_id, launch, counted=keep)
 
-        return self._once("run_command", request.client_token, digest, start)
+        return self._once("run_command", request.client_token, digest, _plan(made.command_id), start)
 
     def invoke(
         self, command_id: str, invoke: Mapping[str, Any], targets: Mapping[str, Any], overrides: Mapping[str, Any]
@@ -95,14 +101,14 @@ class Runner:
         command = self._override(self._catalogue.get(command_id), overrides)
         digest = _digest("invoke", command.command_id, request, aim, repr(sorted(overrides.items())))
 
-        def start() -> Started:
+        def start(plan: Started) -> Started:
             launch = self._prepare(command, request, aim)
             if request.dry_run:
-                return Started("", "")
+                return NOTHING
             self._count_today()
-            return self._launch(launch, counted=True)
+            return self._launch(plan.invoke_id, launch, counted=True)
 
-        return self._once("invoke_command", request.client_token, digest, start)
+        return self._once("invoke_command", request.client_token, digest, _plan(command_id), start)
 
     def retry(self, invoke_id: str, only: Sequence[str]) -> Started:
         """Run the same once more on the instances that are in one of the statuses *only*."""
@@ -123,7 +129,8 @@ class Runner:
         targets = self._resolve(TargetsRequest(instance_ids=tuple(instance_ids)))
         order: messages.ExecutionOrder = messages.decode_order(body)
         self._count_today()
-        return self._launch(Launch(snapshot=head.snapshot, parameters=order.parameters, targets=targets), counted=False)
+        launch = Launch(snapshot=head.snapshot, parameters=order.parameters, targets=targets)
+        return self._launch(_plan(head.snapshot.command_id).invoke_id, launch, counted=False)
 
     def preview(self, targets: Mapping[str, Any]) -> Targets:
         """Return which instances a call would reach."""
@@ -226,30 +233,41 @@ class Runner:
             bound = f"{self._settings.invocations_per_day_max} a day are allowed (invocations_per_day_max)."
             raise refusal("Invocation.ExceedQuota", bound)
 
-    def _launch(self, launch: Launch, *, counted: bool) -> Started:
-        invoke_id = self._launcher.launch(launch, self._store.now_ms())
-        if counted:
+    def _launch(self, invoke_id: str, launch: Launch, *, counted: bool) -> Started:
+        if self._launcher.launch(invoke_id, launch, self._store.now_ms()) and counted:
             self._store.commands.invoked(launch.snapshot.command_id)
         return Started(invoke_id, launch.snapshot.command_id)
 
-    def _once(self, verb: str, client_token: str | None, digest: str, start: Callable[[], Started]) -> Started:
-        """Run *start* once per client token; a second call gets the first one's answer (spec 1.7)."""
+    def _once(
+        self, verb: str, client_token: str | None, digest: str, plan: Started, start: Callable[[Started], Started]
+    ) -> Started:
+        """Run *start* once per client token; a second call gets the first one's answer (spec 1.7).
+
+        The ids are chosen before anything happens and stand with the token, so that a call which was cut off is
+        carried on by the next one with the same token, under the same ids: it cannot happen twice.
+        """
         if client_token is None:
-            return start()
-        held = self._store.claim_token(verb, client_token, digest)
-        if held is not None:
-            if held.digest != digest:
-                raise refusal("IdempotentParameterMismatch", f"Token: {client_token!r}.")
-            if not held.answer:
-                raise refusal("IdempotentProcessing", f"Token: {client_token!r}; try again.")
-            return Started(*held.answer.split(" "))
-        answer = None
+            return start(plan)
+        token = self._store.claim_token(verb, client_token, digest, " ".join(plan))
+        if token.digest != digest:
+            raise refusal("IdempotentParameterMismatch", f"Token: {client_token!r}.")
+        plan = Started(*token.answer.split(" "))
+        if token.settled or self._happened(plan):
+            return plan
         try:
-            started = start()
-            answer = " ".join(started) if started.invoke_id else None
-        finally:
-            self._store.settle_token(verb, client_token, digest, answer)
+            started = start(plan)
+        except RequestError:
+            self._store.settle_token(verb, client_token, None)
+            raise
+        self._store.settle_token(verb, client_token, None if started == NOTHING else token)
         return started
+
+    def _happened(self, plan: Started) -> bool:
+        return bool(plan.invoke_id) and self._store.invocations.head(plan.invoke_id) is not None
+
+
+def _plan(command_id: str) -> Started:
+    return Started(ids.new_id(ids.INVOCATION_PREFIX), command_id)
 
 
 def _digest(*parts: Any) -> str:

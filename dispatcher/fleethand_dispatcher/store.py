@@ -19,10 +19,11 @@ _DAY_LIFE_S = 2 * 86_400
 
 
 class ClientToken(msgspec.Struct, frozen=True):
-    """What a client token stands for: the digest of its request, and the answer, empty while it is worked on."""
+    """What a client token stands for: the digest of its request, and the ids that whoever carries it out uses."""
 
     digest: str
     answer: str
+    settled: bool = False
 
 
 class Store:
@@ -44,22 +45,25 @@ class Store:
         seconds, micros = self.client.time()
         return seconds * 1000 + micros // 1000
 
-    def claim_token(self, verb: str, client_token: str, digest: str) -> ClientToken | None:
-        """Claim a client token for a request; returns what it stands for already, or None if it is now ours."""
+    def claim_token(self, verb: str, client_token: str, digest: str, plan: str) -> ClientToken:
+        """Claim a client token for a request with the ids that it will make; returns what the token stands for."""
         key = keys.token(verb, client_token)
-        fresh = msgspec.json.encode(ClientToken(digest, ""))
-        if self.client.set(key, fresh, nx=True, ex=TOKEN_LIFE_S):
-            return None
+        fresh = ClientToken(digest, plan)
+        if self.client.set(key, msgspec.json.encode(fresh), nx=True, ex=TOKEN_LIFE_S):
+            return fresh
         raw = cast("bytes | None", self.client.get(key))
-        return msgspec.json.decode(raw, type=ClientToken) if raw else self.claim_token(verb, client_token, digest)
+        if raw is None:  # it was given back in between
+            return self.claim_token(verb, client_token, digest, plan)
+        return msgspec.json.decode(raw, type=ClientToken)
 
-    def settle_token(self, verb: str, client_token: str, digest: str, answer: str | None) -> None:
-        """Remember the answer of a request; None gives the token back, as the request failed."""
+    def settle_token(self, verb: str, client_token: str, token: ClientToken | None) -> None:
+        """Remember that a request was carried out; None gives the token back, as the request was refused."""
         key = keys.token(verb, client_token)
-        if answer is None:
+        if token is None:
             self.client.delete(key)
         else:
-            self.client.set(key, msgspec.json.encode(ClientToken(digest, answer)), ex=TOKEN_LIFE_S)
+            settled = msgspec.structs.replace(token, settled=True)
+            self.client.set(key, msgspec.json.encode(settled), ex=TOKEN_LIFE_S)
 
     def count_today(self, now_ms: int) -> int:
         """Count one more invocation of the day, UTC, and return how many there are now."""

@@ -2,9 +2,10 @@
 -- KEYS: head rows targets events done invocations watch results unfinished
 -- ARGV: invocation id, head fields (JSON object), groups (JSON list of
 --       {instances, row, watch_at or false, open, event or false}), id prefix of instance keys
--- Returns the number of rows.
+-- Returns the number of rows, or -1 if it is recorded already: two callers with one client token make it once.
 local head, rows, targets, events, done, invocations, watch, results, open_invocations = unpack(KEYS)
 local id, prefix = ARGV[1], ARGV[4]
+if redis.call('EXISTS', head) == 1 then return -1 end
 local fields = cjson.decode(ARGV[2])
 local groups = cjson.decode(ARGV[3])
 
