@@ -45,13 +45,7 @@ def _add_parts(app: HostApp, settings: WorkerSettings, state_dir: Path) -> None:
     janitor = Janitor(journal, clock)
     app.line = BrokerLine()
     reporter = Reporter(app.line, lambda: app.executor.loop)
-    host = Host(
-        instance_id=settings.instance_id,
-        name=settings.name or identity.host_name(),
-        boot_id=journal.boot_id,
-        concurrency=settings.concurrency,
-        queue_limit=settings.queue_limit,
-    )
+    host = _host(settings, journal.boot_id)
     outcomes = Outcomes(host.instance_id, clock)
     app.executor = Executor(host, reporter, outcomes, clock)
     app.admission = Admission(app.executor, journal, janitor, outcomes)
@@ -72,6 +66,16 @@ def _add_parts(app: HostApp, settings: WorkerSettings, state_dir: Path) -> None:
         reporter=reporter,
         janitor=janitor,
         listener_for=lambda task_id: EventListener(app, task_id),
+    )
+
+
+def _host(settings: WorkerSettings, boot_id: str) -> Host:
+    return Host(
+        instance_id=settings.instance_id,
+        name=settings.name or identity.host_name(),
+        boot_id=boot_id,
+        concurrency=settings.concurrency,
+        queue_limit=settings.queue_limit,
     )
 
 

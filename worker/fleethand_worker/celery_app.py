@@ -81,33 +81,33 @@ def make_app(settings: WorkerSettings) -> HostApp:
     """Return the app of the host that *settings* describe; its parts are still to be set."""
     broker.install()
     app = HostApp("fleethand", set_as_current=True, fixups=[])
-    names = (celery_config.control_queue(settings.instance_id), celery_config.orders_queue(settings.instance_id))
-    app.conf.update(
-        {
-            **celery_config.BASE_CONFIG,
-            "broker_url": settings.redis_url,
-            "broker_use_ssl": _tls(settings),
-            "broker_pool_limit": 2,
-            "broker_connection_timeout": SOCKET_TIMEOUT_S,
-            "broker_transport_options": _transport_options(settings),
-            # no_ack, as there is nothing to acknowledge: the journal has the order before the message is forgotten
-            "task_queues": [
-                _Queue(name, _Exchange(""), routing_key=name, no_declare=True, no_ack=True) for name in names
-            ],
-            "task_default_queue": names[1],
-            "task_send_sent_event": False,
-            "worker_prefetch_multiplier": 0,
-            "worker_hijack_root_logger": False,
-            "worker_redirect_stdouts": False,
-            "worker_disable_rate_limits": True,
-            "worker_enable_prefetch_count_reduction": False,
-            "worker_cancel_long_running_tasks_on_connection_loss": False,
-            "worker_detect_quorum_queues": False,
-        }
-    )
+    app.conf.update(_configuration(settings))
     app.reconnect_jitter_s = settings.reconnect_jitter_s
     _add_tasks(app)
     return app
+
+
+def _configuration(settings: WorkerSettings) -> dict[str, Any]:
+    names = (celery_config.control_queue(settings.instance_id), celery_config.orders_queue(settings.instance_id))
+    return {
+        **celery_config.BASE_CONFIG,
+        "broker_url": settings.redis_url,
+        "broker_use_ssl": _tls(settings),
+        "broker_pool_limit": 2,
+        "broker_connection_timeout": SOCKET_TIMEOUT_S,
+        "broker_transport_options": _transport_options(settings),
+        # no_ack, as there is nothing to acknowledge: the journal has the order before the message is forgotten
+        "task_queues": [_Queue(name, _Exchange(""), routing_key=name, no_declare=True, no_ack=True) for name in names],
+        "task_default_queue": names[1],
+        "task_send_sent_event": False,
+        "worker_prefetch_multiplier": 0,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_disable_rate_limits": True,
+        "worker_enable_prefetch_count_reduction": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_detect_quorum_queues": False,
+    }
 
 
 def _transport_options(settings: WorkerSettings) -> dict[str, Any]:
