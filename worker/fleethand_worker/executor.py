@@ -199,7 +199,10 @@ class Executor:
     def kill_rest(self, invocation_id: str) -> None:
         """Kill what a dead supervisor left behind; its processes are known by a variable that they inherit."""
         for _ in range(KILL_ROUNDS):
-            pids = linux.with_variable("FLEETHAND_INVOCATION_ID", invocation_id)
+            # The instance too: there may be more than one worker on this machine.
+            pids = linux.with_variables(
+                FLEETHAND_INVOCATION_ID=invocation_id, FLEETHAND_INSTANCE_ID=self.host.instance_id
+            )
             if not [pid for pid in pids if linux.send_signal(pid, signal.SIGKILL)]:
                 return
 

@@ -50,13 +50,13 @@ def descendants(root: int) -> list[int]:
     return [pid for pid in found if pid not in dead]
 
 
-def with_variable(name: str, value: str) -> list[int]:
-    """Return all living processes that were started with this environment variable, wherever they went since."""
-    wanted = f"{name}={value}".encode()
+def with_variables(**variables: str) -> list[int]:
+    """Return all living processes that were started with these environment variables, wherever they went since."""
+    wanted = {f"{name}={value}".encode() for name, value in variables.items()}
     found = []
     for pid in _pids():
         with suppress(OSError):
-            if wanted in (_PROC / pid / "environ").read_bytes().split(b"\0"):
+            if wanted.issubset((_PROC / pid / "environ").read_bytes().split(b"\0")):
                 found.append(int(pid))
     return found
 

@@ -35,12 +35,13 @@ def test_processes_are_found_by_a_variable_when_they_inherited_it() -> None:
     value = uuid.uuid4().hex
     process = subprocess.Popen(["sleep", "30"], env={**os.environ, "FLEETHAND_X": value}, start_new_session=True)
     try:
-        wait_until(lambda: linux.with_variable("FLEETHAND_X", value) == [process.pid], 5, "the process")
+        wait_until(lambda: linux.with_variables(FLEETHAND_X=value) == [process.pid], 5, "the process")
+        assert linux.with_variables(FLEETHAND_X=value, FLEETHAND_Y="no") == []
         assert linux.start_time(process.pid) == linux.start_time(process.pid) != ""
     finally:
         process.kill()
         process.wait(5)
-    assert linux.with_variable("FLEETHAND_X", value) == []
+    assert linux.with_variables(FLEETHAND_X=value) == []
     assert linux.start_time(process.pid) == ""
     assert linux.send_signal(process.pid, linux.signal.SIGTERM) is False
 
