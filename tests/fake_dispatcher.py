@@ -72,6 +72,13 @@ def instance(instance_id: str, **fields: Any) -> Instance:
     return Instance(instance_id=instance_id, **values)
 
 
+def _story(row: InvocationResult) -> Iterator[InvocationEvent]:
+    known = {"invoke_id": INVOKE_ID, "instance_id": row.instance_id, "at": AT, "status": row.invocation_status}
+    if row.output:
+        yield InvocationEvent(kind="output", data=row.output, **known)
+    yield InvocationEvent(kind="status", error_code=row.error_code, error_info=row.error_info, **known)
+
+
 class FakeInvocation:
     """An invocation whose instances ended as the test said."""
 
@@ -110,6 +117,9 @@ class FakeInvocation:
         self._fake.calls.append(("follow", {"timeout_s": timeout_s}))
         yield from self._fake.events
         self._end()
+        for row in self._fake.rows:
+            if not self._fake.events and row.invocation_status in TERMINAL:
+                yield from _story(row)
 
     def results(self) -> Iterator[InvocationResult]:
         """Yield the results."""

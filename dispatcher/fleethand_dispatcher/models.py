@@ -132,6 +132,10 @@ class InvocationEvent(Record):
     status: InstanceStatus
     data: str = ""
     """The new piece of output of an `output` event."""
+    skipped_bytes: int = 0
+    """Bytes of output between the piece before and this one that were not kept."""
+    again: bool = False
+    """True if live pieces got lost: this one is the whole output, from its beginning."""
     error_code: str = ""
     error_info: str = ""
     presumed: bool = False

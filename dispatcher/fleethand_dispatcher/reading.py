@@ -2,26 +2,20 @@
 
 import fnmatch
 import itertools
-import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from functools import partial
 
-from fleethand_common import clock, ids
-from fleethand_common.errors import WaitTimeoutError
+from fleethand_common import ids
 from fleethand_common.states import InvocationStatus, aggregate
 from fleethand_dispatcher import describing, paging
 from fleethand_dispatcher.api_errors import refusal
-from fleethand_dispatcher.connection import BLOCK_S, OUTAGES
-from fleethand_dispatcher.invocation_records import Entry
+from fleethand_dispatcher.following import Follower
 from fleethand_dispatcher.models import Explanation, InvocationEvent, InvocationRecord, InvocationResult, Page
+from fleethand_dispatcher.patience import Deadline, patiently
 from fleethand_dispatcher.rows import Head
 from fleethand_dispatcher.store import Store
 
-T = TypeVar("T")
-
 _CHUNK = 500
-_PATIENCE_S = 120.0
-"""How long a wait puts up with a server that is away."""
 
 
 class Reader:
@@ -183,68 +177,25 @@ class Reader:
 
     def wait(self, invoke_id: str, timeout_s: float | None) -> InvocationRecord:
         """Block until every instance has finished; an outage of the server is waited out."""
-        deadline = _Deadline(timeout_s)
+        deadline = Deadline(timeout_s)
         after = b"0"
         while True:
-            head = _patiently(lambda: self.head(invoke_id), deadline)
+            head = patiently(partial(self.head, invoke_id), deadline)
             if head.unfinished == 0:
                 return describing.invocation(invoke_id, head)
             deadline.check(invoke_id)
-            position, left_s = after, deadline.left_s()
-            after = _patiently(
-                lambda p=position, s=left_s: self._store.invocations.wait_done(invoke_id, p, s),  # type: ignore[misc]
-                deadline,
-            )
+            wait_done = partial(self._store.invocations.wait_done, invoke_id, after, deadline.left_s())
+            after = patiently(wait_done, deadline)
 
     def follow(self, invoke_id: str, timeout_s: float | None) -> Iterator[InvocationEvent]:
         """Yield events from the beginning until every instance has finished."""
-        deadline = _Deadline(timeout_s)
-        after = b"0"
-        while True:
-            finished = _patiently(lambda: self.head(invoke_id), deadline).unfinished == 0
-            block_s = None if finished else deadline.left_s()
-            entries = _patiently(lambda a=after, b=block_s: self._store.invocations.events(invoke_id, a, b), deadline)  # type: ignore[misc]
-            for entry in entries:
-                after = entry.entry_id
-                yield _event(invoke_id, entry)
-            if finished and not entries:
-                return
-            if not finished:
-                deadline.check(invoke_id)
-
-
-class _Deadline:
-    def __init__(self, timeout_s: float | None) -> None:
-        self._timeout_s = timeout_s
-        self._end_s = None if timeout_s is None else clock.elapsed_s() + timeout_s
-
-    def left_s(self) -> float:
-        return BLOCK_S if self._end_s is None else max(0.0, min(BLOCK_S, self._end_s - clock.elapsed_s()))
-
-    def check(self, invoke_id: str) -> None:
-        if self._end_s is not None and clock.elapsed_s() >= self._end_s:
-            waited = f"waited {self._timeout_s:g} s"
-            raise WaitTimeoutError(f"cannot wait longer for {invoke_id}: {waited}; the invocation goes on")
-
-
-def _patiently(call: Callable[[], T], deadline: _Deadline) -> T:
-    give_up_s = clock.elapsed_s() + _PATIENCE_S
-    while True:
-        try:
-            return call()
-        except OUTAGES:
-            if clock.elapsed_s() >= give_up_s or deadline.left_s() <= 0:
-                raise
-            time.sleep(min(0.5, deadline.left_s()))
-
-
-def _event(invoke_id: str, entry: Entry) -> InvocationEvent:
-    values = dict(entry.event)
-    values["at"] = clock.to_datetime(values["at"])
-    values["data"] = entry.data
-    return InvocationEvent(
-        invoke_id=invoke_id, instance_id=entry.instance_id, **{k: v for k, v in values.items() if v is not None}
-    )
+        follower = Follower(
+            invoke_id,
+            self._store.invocations,
+            head=partial(self.head, invoke_id),
+            results=partial(self.results, invoke_id),
+        )
+        return follower.events(timeout_s)
 
 
 def accepting(

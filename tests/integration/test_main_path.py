@@ -46,7 +46,9 @@ def test_follow_yields_statuses_and_output_in_order_until_the_end(plane, host: C
     first.say(invocation.invoke_id, "one\n", 0)
     first.say(invocation.invoke_id, "two\n", 4)
     first.say(invocation.invoke_id, "one\n", 0)
-    first.finish(invocation.invoke_id, InstanceStatus.FAILED, exit_code=3, error_code="ExitCodeNonzero", output="12")
+    first.finish(
+        invocation.invoke_id, InstanceStatus.FAILED, exit_code=3, error_code="ExitCodeNonzero", output="one\ntwo\nend"
+    )
     plane.settle()
 
     events = [(event.kind, event.status, event.data) for event in invocation.follow(1)]
@@ -55,8 +57,51 @@ def test_follow_yields_statuses_and_output_in_order_until_the_end(plane, host: C
         ("status", "Running", ""),
         ("output", "Running", "one\n"),
         ("output", "Running", "two\n"),
+        ("output", "Failed", "end"),
         ("status", "Failed", ""),
     ]
+
+
+def test_follow_tells_the_whole_output_again_when_live_pieces_got_lost(
+    plane, host: Callable[..., ScriptedHost]
+) -> None:
+    """A gap in what went by live is never passed over in silence."""
+    first = host()
+    invocation = plane.dispatcher.run_command(command_content="x", instance_ids=["host-1"])
+    first.say(invocation.invoke_id, "three\n", 8)
+    first.finish(invocation.invoke_id, output="one\ntwo\nthree\n")
+    plane.settle()
+
+    last = [event for event in invocation.follow(1) if event.kind == "output"][-1]
+
+    assert ("one\ntwo\nthree\n", True) == (last.data, last.again)
+
+
+def test_follow_tells_it_in_short_when_the_stream_is_gone(
+    plane, host: Callable[..., ScriptedHost], redis_client: "redis.Redis"
+) -> None:
+    """The events of an invocation live a day longer than itself; then the rows tell."""
+    first = host()
+    invocation = plane.dispatcher.run_command(command_content="x", instance_ids=["host-1"])
+    first.finish(invocation.invoke_id, output="all")
+    plane.settle()
+    events = keys.invocation(invocation.invoke_id).events
+    assert 0 < redis_client.ttl(events) <= 86_400
+    redis_client.delete(events)
+
+    assert [("output", "all"), ("status", "")] == [(event.kind, event.data) for event in invocation.follow(1)]
+
+
+def test_what_went_by_live_stays_when_the_host_lost_the_output(plane, host: Callable[..., ScriptedHost]) -> None:
+    """A supervisor that died cannot say what the command printed; what was seen is kept."""
+    first = host()
+    invocation = plane.dispatcher.run_command(command_content="x", instance_ids=["host-1"])
+    first.start(invocation.invoke_id)
+    first.say(invocation.invoke_id, "seen", 0)
+    first.finish(invocation.invoke_id, InstanceStatus.ERROR, error_code="ClientRestarted")
+    plane.settle()
+
+    assert ["seen"] == [result.output for result in invocation.results()]
 
 
 def test_live_output_is_in_the_result_while_it_runs(plane, host: Callable[..., ScriptedHost]) -> None:
@@ -223,9 +268,10 @@ def test_stop_asks_the_host_and_waits_for_its_word(plane, host: Callable[..., Sc
     first.start(invocation.invoke_id)
     plane.settle()
 
-    assert invocation.stop(
-        ["host-1", "other"]
-    ) == {"host-1": StopDisposition.STOPPING, "other": StopDisposition.NOT_FOUND}
+    assert invocation.stop(["host-1", "other"]) == {
+        "host-1": StopDisposition.STOPPING,
+        "other": StopDisposition.NOT_FOUND,
+    }
 
     assert invocation.status == InvocationStatus.STOPPING
     assert [invocation.invoke_id] == [stop.invocation_id for stop in first.stops()]

@@ -72,7 +72,8 @@ class ModelRow:
         if is_allowed(self.status, status, presumed=self.presumed) and not forgot:
             self.started |= started
             self.accepted |= self.started
-            self.offset, self.live = -1, ""
+            if output:
+                self.offset, self.live = -1, ""
             self.output = output or self.output
             self.move(status)
 

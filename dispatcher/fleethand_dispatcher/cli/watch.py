@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleethand_common.clock import elapsed_s
 from fleethand_common.errors import FleethandError, WaitTimeoutError
-from fleethand_common.states import TERMINAL
 from fleethand_dispatcher.cli import colour, exits, shapes
 from fleethand_dispatcher.cli.lines import LinePrinter, cleaned
 from fleethand_dispatcher.cli.live import LiveOutput
@@ -19,12 +17,6 @@ from fleethand_dispatcher.cli.waiting import told
 
 if TYPE_CHECKING:
     from fleethand_dispatcher import Dispatcher, Invocation
-    from fleethand_dispatcher.models import InvocationEvent
-
-
-_ASKING_FREE_S = 0.2
-_ASKING_SHARE = 0.5
-"""How much of the time may go into asking for single results while others still run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +55,6 @@ class Watch:
         self._invocation = invocation
         self._view = view
         self._live = LiveOutput(LinePrinter(prefix=view.prefix))
-        self._began_s = elapsed_s()
-        self._asking_s = 0.0
 
     def run(self) -> int:
         """Wait, print, and return the exit code."""
@@ -99,27 +89,10 @@ class Watch:
     def _follow(self, bar: Bar) -> None:
         try:
             for event in self._invocation.follow(timeout_s=self._view.wait_timeout_s):
-                self._show(event)
+                self._live.show(event)
                 bar.saw(event.instance_id, event.status)
-        except BaseException:
+        finally:
             self._live.finish()
-            raise
-
-    def _show(self, event: "InvocationEvent") -> None:
-        if event.kind == "output":
-            self._live.feed(event.instance_id, event.data)
-        elif event.status in TERMINAL and not event.presumed:
-            self._complete(event.instance_id)
-
-    def _complete(self, instance_id: str) -> None:
-        """Show the end of a host's output now, or at the very end if hosts end faster than one can ask."""
-        asked_s = elapsed_s()
-        if self._asking_s > _ASKING_FREE_S + _ASKING_SHARE * (asked_s - self._began_s):
-            return
-        found = self._dispatcher.describe_invocation_results(self._invocation.invoke_id, instance_id=instance_id)
-        for result in found.items:
-            self._live.complete(result)
-        self._asking_s += elapsed_s() - asked_s
 
     def _report(self) -> Mapping[Any, int]:
         record = self._invocation.record()
@@ -131,8 +104,6 @@ class Watch:
         tally = Tally()
         for result in self._invocation.results():
             tally.add(result)
-            if self._view.is_live and result.invocation_status in TERMINAL:
-                self._live.complete(result)
         print_tally(tally, self._view.output)
         click.echo(summary(record), err=True)
         return record.counts

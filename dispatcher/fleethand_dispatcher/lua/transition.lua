@@ -8,6 +8,8 @@ local TERMINAL = cjson.decode([[@TERMINAL@]])
 local PRESUMABLE = cjson.decode([[@PRESUMABLE@]])
 local REPLACES_PRESUMED = cjson.decode([[@REPLACES_PRESUMED@]])
 local STEPS_MAX = 40
+local HEAD_BYTES = @HEAD_BYTES@
+local EVENTS_LIFE_S = 86400 -- after the end; then the rows have to tell the story
 local LIVE_BYTES_MAX = 65536 -- a host stops far earlier; this bounds one that does not
 
 local head, rows, outputs, live, events, done, watch, invoked, open_invocations = unpack(KEYS)
@@ -27,10 +29,16 @@ local function step(row, what, detail, at)
     end
 end
 
-local function append(instance, row, kind, data)
-    local event = { kind = kind, at = now, status = row.status, error_code = row.error_code,
-        error_info = row.error_info, presumed = row.presumed }
+local function append(instance, event, data)
     redis.call('XADD', events, '*', 'i', instance, 'e', cjson.encode(event), 'd', data)
+end
+
+-- What a follower needs to show the rest of the output: how much of it went by live, and whether that is its beginning.
+local function add_output(event, row, shown, text)
+    local compared = #shown
+    if row.dropped and compared > HEAD_BYTES - 3 then compared = HEAD_BYTES - 3 end -- the head may end 3 bytes earlier
+    event.digest, event.dropped, event.shown = row.output, row.dropped, #shown
+    event.intact = text:sub(1, compared) == shown:sub(1, compared)
 end
 
 local function allowed(row, to, by_host)
@@ -47,14 +55,16 @@ local function count_finished(was_terminal, is_terminal)
         redis.call('HSET', head, 'finished_at', now)
         redis.call('XADD', done, '*', 'at', now)
         redis.call('ZREM', open_invocations, id)
+        redis.call('EXPIRE', events, EVENTS_LIFE_S)
     elseif not is_terminal then
         redis.call('HDEL', head, 'finished_at')
+        redis.call('PERSIST', events)
         redis.call('ZADD', open_invocations, now, id)
     end
 end
 
--- The only place where a status changes.
-local function move(instance, row, to, change)
+-- The only place where a status changes. *text* is the kept output, *shown* what of it went by live.
+local function move(instance, row, to, change, text, shown)
     local from = row.status
     if row.presumed then
         step(row, 'replaced', from .. ' was presumed; the host says ' .. to)
@@ -64,7 +74,10 @@ local function move(instance, row, to, change)
     redis.call('HINCRBY', head, 'n:' .. from, -1)
     redis.call('HINCRBY', head, 'n:' .. to, 1)
     step(row, to, change.error_info, change.at)
-    append(instance, row, 'status', '')
+    local event = { kind = 'status', at = now, status = to, error_code = row.error_code,
+        error_info = row.error_info, presumed = row.presumed }
+    if row.output and text then add_output(event, row, shown or '', text) end
+    append(instance, event, '')
     count_finished(TERMINAL[from] == true, TERMINAL[to] == true)
     if TERMINAL[to] then
         redis.call('ZREM', watch, member(instance))
@@ -123,7 +136,7 @@ function apply.output(instance, row, change, text)
     local before = redis.call('HGET', live, instance) or ''
     if #before + #text > LIVE_BYTES_MAX then return false end
     redis.call('HSET', live, instance .. '@', change.offset, instance, before .. text)
-    append(instance, row, 'output', text)
+    append(instance, { kind = 'output', at = now, status = row.status }, text)
     return false
 end
 
@@ -139,9 +152,11 @@ function apply.finished(instance, row, change, text)
         row.output = change.digest
         redis.call('HSETNX', outputs, change.digest, text)
     end
-    redis.call('HDEL', live, instance, instance .. '@')
+    local shown = redis.call('HGET', live, instance)
+    -- without a kept output, what went by live is the best that there is
+    if text ~= '' then redis.call('HDEL', live, instance, instance .. '@') end
     redis.call('HSET', invoked, instance, now)
-    move(instance, row, change.to, change)
+    move(instance, row, change.to, change, text, shown)
     return true
 end
 

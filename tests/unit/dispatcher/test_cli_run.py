@@ -55,13 +55,6 @@ def test_run_shows_output_as_asked(how: str, expected: str) -> None:
     assert shown.stdout == expected
 
 
-def test_run_shows_output_that_no_event_brought() -> None:
-    """What came too late to be seen live is printed at the end."""
-    fake = fleet(a="Success")
-    fake.events = [status("a", "Success")]
-    assert cli(fake, "run", "-i", "a", "hostname").stdout == "a| hi\n"
-
-
 def test_run_json_is_one_object_of_the_promised_shape() -> None:
     """Issue 2, section 5: every key, times as text, instances by id."""
     fake = FakeDispatcher([result("b", output="hi\n"), result("a", "Pending"), result("c", "Failed", dropped=7)])
