@@ -8,7 +8,7 @@ from fleethand_common.settings import setting
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What an operator may change about the dispatcher, the aggregator, the beat and the CLI."""
+    """What an operator may change about the dispatcher, the aggregator, the beat, the dashboard and the CLI."""
 
     redis_url: str = setting("redis://127.0.0.1:6379/0", help="the Redis or Valkey server", secret=True)
     region_id: str = setting("local", help="value of {{ACS::RegionId}}")
@@ -34,3 +34,11 @@ class Settings:
     report_batch: int = setting(500, help="reports that an aggregator takes at once")
     reaper_interval_s: float = setting(0.5, help="seconds between two looks at deadlines")
     log_level: str = setting("INFO", help="DEBUG, INFO, WARNING or ERROR")
+
+    dashboard_address: str = setting("127.0.0.1", help="address that the dashboard listens on")
+    dashboard_port: int = setting(5555, help="port that the dashboard listens on")
+    dashboard_user: str = setting("", help="user that the dashboard asks for")
+    dashboard_password: str = setting("", help="password that the dashboard asks for", secret=True)
+    dashboard_workers: int = setting(20_000, help="hosts that the dashboard remembers")
+    dashboard_tasks: int = setting(50_000, help="executions that the dashboard remembers")
+    dashboard_offline_s: int = setting(86_400, help="seconds after which the dashboard forgets an offline host")

@@ -1,24 +1,15 @@
-"""The dashboard's settings; it reads the control plane's too."""
+"""What must hold of the settings before the dashboard may start."""
 
 import ipaddress
 from dataclasses import dataclass
 
 from fleethand_common.errors import SettingsError
-from fleethand_common.settings import setting
 from fleethand_dispatcher.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class DashboardSettings(Settings):
-    """What an operator may change about the dashboard."""
-
-    dashboard_address: str = setting("127.0.0.1", help="address that the dashboard listens on")
-    dashboard_port: int = setting(5555, help="port that the dashboard listens on")
-    dashboard_user: str = setting("", help="user that the dashboard asks for")
-    dashboard_password: str = setting("", help="password that the dashboard asks for", secret=True)
-    dashboard_workers: int = setting(20_000, help="hosts that the dashboard remembers")
-    dashboard_tasks: int = setting(50_000, help="executions that the dashboard remembers")
-    dashboard_offline_s: int = setting(86_400, help="seconds after which the dashboard forgets an offline host")
+    """The settings of the control plane, fit for a dashboard."""
 
     def __post_init__(self) -> None:
         """Refuse to show the fleet to a network without a password.
