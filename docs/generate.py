@@ -1,4 +1,4 @@
-"""Writes the pages of docs/reference that follow from the code: states, error codes, settings and the command line.
+"""Writes the pages of docs/reference that follow from the code.
 
 `python docs/generate.py` writes them; `--check` writes nothing and fails if one is not current.
 """
@@ -10,6 +10,7 @@ import difflib
 import importlib
 import inspect
 import itertools
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
@@ -29,12 +30,6 @@ HELP_WIDTH = 100
 
 SETTINGS = (
     ("Control plane", "fleethand_dispatcher.settings", "Settings", "`fleethand` and `celery beat`"),
-    (
-        "Dashboard",
-        "fleethand_dispatcher.dashboard.settings",
-        "DashboardSettings",
-        "`fleethand dashboard`, besides those above",
-    ),
     ("Host", "fleethand_worker.settings", "WorkerSettings", "`fleethand-worker`"),
 )
 
@@ -209,11 +204,121 @@ def _meaning(action: argparse.Action) -> str:
     return (action.help or "").replace("%(default)s", str(action.default)).replace("%%", "%")
 
 
+def python_api_page() -> Iterator[str]:
+    """Every public method of the Python API, and the records that they answer with."""
+    yield from ("# Python API", "", "How to use it is in [Use the Python API](../how-to/use-the-python-api.md).", "")
+    yield "`from fleethand_dispatcher import Dispatcher, Invocation`"
+    for name in ("Dispatcher", "Invocation"):
+        definition = _classes(f"fleethand_dispatcher.{name.lower()}")[name]
+        yield from ("", f"## {name}", "", *_prose(ast.get_docstring(definition)), "")
+        for method in definition.body:
+            if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
+                yield from _method(name, method)
+    yield from ("## Records", "", "Frozen pydantic models; `fleethand_dispatcher.models` has them.")
+    yield from ("Times are aware datetimes in UTC, and `None` for what has not happened.", "")
+    for definition in _classes("fleethand_dispatcher.models").values():
+        if definition.name != "Record":
+            yield from _fields_table(definition)
+
+
+def _classes(module: str) -> dict[str, ast.ClassDef]:
+    tree = ast.parse(inspect.getsource(importlib.import_module(module)))
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def _method(owner: str, method: ast.FunctionDef) -> Iterator[str]:
+    arguments = method.args
+    arguments.args = arguments.args[1:]
+    is_property = any(isinstance(mark, ast.Name) and mark.id == "property" for mark in method.decorator_list)
+    answer = f" -> {ast.unparse(method.returns)}" if method.returns else ""
+    name, inner = method.name, re.sub(r"(: [^,]*?)=", r"\1 = ", ast.unparse(arguments))
+    if len(name) + len(inner) + len(answer) > HELP_WIDTH:
+        # the parts between commas that are inside no bracket, one on a line
+        parts = re.split(r", (?![^\[]*\])(?![^(]*\))", inner)
+        inner = "\n    " + ",\n    ".join(parts) + ",\n"
+    call = f"{name}{answer.replace(' ->', ':')}" if is_property else f"{name}({inner}){answer}"
+    yield from (f"### {owner}.{name}", "", "```python", call, "```", "", *_prose(ast.get_docstring(method)), "")
+
+
+def _prose(docstring: str | None) -> Iterator[str]:
+    """Turn a docstring into Markdown: its sections become lists."""
+    in_section = False
+    for line in (docstring or "").splitlines():
+        in_section = in_section and (not line or line.startswith(" "))
+        heading = re.fullmatch(r"(Args|Returns|Raises):", line)
+        entry = re.fullmatch(r" {4}(\w+): (.*)", line)
+        if heading:
+            in_section = True
+            yield from ({"Args": "Arguments"}.get(heading[1], heading[1]) + ":", "")
+        elif entry and in_section:
+            yield f"- `{entry[1]}`: {entry[2]}"
+        else:
+            yield line.strip() if not in_section else f"  {line.strip()}".rstrip()
+
+
+def _fields_table(definition: ast.ClassDef) -> Iterator[str]:
+    """Describe a record, a message or an enumeration by its fields and the strings under them."""
+    rows: list[tuple[str, str, str]] = []
+    for node, following in itertools.zip_longest(definition.body, definition.body[1:]):
+        note = ""
+        if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+            note = str(following.value.value)
+        if isinstance(node, ast.AnnAssign):
+            default = f" = {ast.unparse(node.value)}" if node.value else ""
+            rows.append((f"`{ast.unparse(node.target)}`", f"`{ast.unparse(node.annotation)}{default}`", note))
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            rows.append((f"`{ast.unparse(node.targets[0])}`", f"`{node.value.value!r}`", note))
+    yield from (f"### {definition.name}", "", *_prose(ast.get_docstring(definition)), "")
+    if rows:
+        yield from (*table(("field", "type", "meaning"), rows), "")
+
+
+def messages_page() -> Iterator[str]:
+    """What crosses the wire."""
+    module = importlib.import_module("fleethand_common.messages")
+    yield from ("# Messages", "", "Orders go down, reports come up; all are JSON in UTF-8.")
+    yield f"The protocol's version is {module.PROTOCOL_VERSION}, the field `version` of every message."
+    yield "A field without a default must be there; an unknown field makes a message unreadable."
+    yield "An unreadable order is dropped and logged on the host; an unreadable report is set aside and shown by"
+    yield "`fleethand report dead`."
+    yield from ("", "## The envelope of an order", "")
+    yield "An order travels as a Celery message, protocol 2, JSON, in a Redis list of its own for each host,"
+    yield "`fleethand:host:<instance id>:orders`; a stop in `…:control`."
+    yield f"Its task is `{module.EXECUTE_TASK}` or `{module.STOP_TASK}`, its only argument `order`, and its id"
+    yield "`<invocation id>.<instance id>`, so that an order that is sent again is the same task."
+    yield "What differs from host to host is in the headers:"
+    yield f"`{module.INSTANCE_HEADER}`, and `{module.ATTEMPT_HEADER}`, which counts how often it was sent."
+    yield from ("", "## The envelope of a report", "")
+    yield "One element of the Redis list `fleethand:reports`, with a field `kind`:"
+    yield "`accepted`, `started`, `output`, `finished` or `heartbeat`."
+    yield from ("", "## Fields", "")
+    yield from ("Every report has `version` and `instance_id`; all but a heartbeat have `invocation_id`.", "")
+    for definition in _classes("fleethand_common.messages").values():
+        if not definition.name.startswith("_"):
+            yield from _fields_table(definition)
+
+
+def redis_keys_page() -> Iterator[str]:
+    """The key dictionary."""
+    text = inspect.getdoc(importlib.import_module("fleethand_dispatcher.keys")) or ""
+    queues = importlib.import_module("fleethand_common.celery_config")
+    yield from ("# Redis keys", "", "`<c>` is a command's id, `<t>` an invocation's, `<i>` an instance's.")
+    yield from ("Only the control plane writes records; a host uses the queues alone.", "")
+    yield from (line.replace("`<t>|<i>`", "`<t>\\|<i>`") for line in text.splitlines() if line.startswith("|"))
+    yield f"| `{queues.orders_queue('<i>')}` | list, the orders for an instance; nobody else reads it |"
+    yield f"| `{queues.control_queue('<i>')}` | list, the stops for an instance |"
+    yield f"| `{queues.REPORTS_QUEUE}` | list, what hosts report |"
+    yield from ("", "Times are milliseconds since 1970 on the server's clock.")
+
+
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "states.md": states_page,
     "error-codes.md": error_codes_page,
     "settings.md": settings_page,
     "cli.md": cli_page,
+    "python-api.md": python_api_page,
+    "messages.md": messages_page,
+    "redis-keys.md": redis_keys_page,
 }
 
 
