@@ -90,12 +90,14 @@ class Fleet:
 
     def wait_online(self, *instance_ids: str) -> None:
         """Wait until the control plane has heard from these hosts since now."""
-        since_ms = self.store.now_ms()
+        with self.server.client() as client:  # the fleet's own connection may be one that a test has cut
+            seconds, micros = client.time()
+            since_ms = seconds * 1000 + micros // 1000
 
-        def seen() -> bool:
-            return all((at or 0) >= since_ms for at in self.store.instances.seen(list(instance_ids)))
+            def seen() -> bool:
+                return all((at or 0) >= since_ms for at in client.zmscore(keys.SEEN, list(instance_ids)))
 
-        wait_until(seen, 30, f"a heartbeat of {instance_ids}")
+            wait_until(seen, 30, f"a heartbeat of {instance_ids}")
 
     def forget_heartbeat(self, instance_id: str, ago_s: float = 300) -> None:
         """Have the records say that a host was last heard of long ago."""
@@ -165,7 +167,7 @@ class Fleet:
             return
         bus = RedisOrderBus(self.store.client)
         for _ in range(times):
-            bus.publish(Message(parts, control=False, useful_ms=60_000), [instance_id], only_if_empty=False)
+            bus.publish(Message(parts, control=False, useful_ms=60_000), [instance_id])
 
     def processes_of(self, invocation: Invocation | str) -> list[psutil.Process]:
         """Return the living processes that a script's own variables mark."""

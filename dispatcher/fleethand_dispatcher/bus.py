@@ -3,8 +3,8 @@
 Two small interfaces, so that another broker can carry the messages while the records stay in Redis.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import msgspec
 
@@ -29,8 +29,12 @@ class Message(NamedTuple):
 class OrderBus(Protocol):
     """Orders to hosts."""
 
-    def publish(self, message: Message, instance_ids: Sequence[str], *, only_if_empty: bool) -> int:
+    def publish(self, message: Message, instance_ids: Sequence[str]) -> int:
         """Put *message* into the queue of each instance; returns how many were put."""
+        ...
+
+    def without_orders(self, instance_ids: Collection[str]) -> set[str]:
+        """Return those of some instances whose queue of orders is empty."""
         ...
 
 
@@ -62,18 +66,26 @@ class RedisOrderBus:
     """Orders through Redis lists, as kombu's transport reads them; one script call for 500 hosts."""
 
     def __init__(self, client: "redis.Redis") -> None:
+        self._client = client
         self._publish = scripts.load(client, "publish")
 
-    def publish(self, message: Message, instance_ids: Sequence[str], *, only_if_empty: bool) -> int:
+    def publish(self, message: Message, instance_ids: Sequence[str]) -> int:
         """See `OrderBus`. A queue vanishes when nothing in it can be of use any more."""
         queue = celery_config.control_queue if message.control else celery_config.orders_queue
         prefix, suffix = queue("\x00").split("\x00")
         published = 0
         for start in range(0, len(instance_ids), _QUEUES_PER_CALL):
             some = msgspec.json.encode(instance_ids[start : start + _QUEUES_PER_CALL])
-            args = [prefix, suffix, max(1, message.useful_ms), "1" if only_if_empty else "", some, *message.parts]
+            args: list[Any] = [prefix, suffix, max(1, message.useful_ms), some, *message.parts]
             published += cast("int", self._publish(args=args))
         return published
+
+    def without_orders(self, instance_ids: Collection[str]) -> set[str]:
+        """See `OrderBus`."""
+        pipe = self._client.pipeline(transaction=False)
+        for instance_id in instance_ids:
+            pipe.llen(celery_config.orders_queue(instance_id))
+        return {name for name, length in zip(instance_ids, pipe.execute(), strict=True) if not length}
 
 
 class RedisReportBus:

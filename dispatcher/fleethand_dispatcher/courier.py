@@ -29,7 +29,7 @@ class Courier:
         """Publish a new invocation's order; its rows were created as sent."""
         parts = order_parts(body, invoke_id=order.invocation_id, command_name=order.command_name, attempt=1)
         message = Message(parts, control=False, useful_ms=order.deliver_before_ms - now_ms + _USEFUL_MS)
-        self._bus.publish(message, instance_ids, only_if_empty=False)
+        self._bus.publish(message, instance_ids)
 
     def send_again(self, pairs: Iterable[tuple[str, str]], why: str) -> None:
         """Send each (invocation, instance) what it still must get, by the state of its row: the order, or a stop.
@@ -37,13 +37,18 @@ class Courier:
         Args:
             why: what the row's story says of it.
         """
+        groups = _grouped(pairs)
+        if not groups:
+            return
         now_ms = self._store.now_ms()
-        for invoke_id, instance_ids in _grouped(pairs).items():
+        # asked once for all, so that of several orders that a host lost each is put into its queue
+        idle = self._bus.without_orders({i for instance_ids in groups.values() for i in instance_ids})
+        for invoke_id, instance_ids in groups.items():
             rows = dict(zip(instance_ids, self._store.invocations.rows(invoke_id, instance_ids), strict=True))
             waiting = {i: row for i, row in rows.items() if row and row.status is InstanceStatus.PENDING}
             stopping = {i: row for i, row in rows.items() if row and row.status is InstanceStatus.STOPPING}
             if waiting:
-                self._send_order(invoke_id, waiting, now_ms, why)
+                self._send_order(invoke_id, waiting, now_ms, why, idle)
             if stopping:
                 self.send_stop(invoke_id, stopping, now_ms)
 
@@ -52,9 +57,10 @@ class Courier:
         look_at = now_ms + int(self._settings.lease_s * 1000)
         change = Change(i=instance_id, kind="later", watch_at=look_at, detail="the host is asked how it stands")
         self._store.invocations.apply({invoke_id: [(change, "")]})
-        self._publish_order(invoke_id, [instance_id], row.sent_count + 1, int(self._settings.lease_s * 1000))
+        idle = self._bus.without_orders([instance_id])
+        self._publish_order(invoke_id, list(idle), row.sent_count + 1, int(self._settings.lease_s * 1000))
 
-    def _send_order(self, invoke_id: str, rows: dict[str, Row], now_ms: int, why: str) -> None:
+    def _send_order(self, invoke_id: str, rows: dict[str, Row], now_ms: int, why: str, idle: set[str]) -> None:
         head = self._store.invocations.head(invoke_id)
         if head is None or now_ms >= head.deliver_before:
             return
@@ -67,15 +73,16 @@ class Courier:
         pending = [i for i, (_, new) in zip(rows, answers, strict=True) if new == InstanceStatus.PENDING]
         if pending:
             attempt = 1 + max(rows[i].sent_count for i in pending)
-            self._publish_order(invoke_id, pending, attempt, head.deliver_before - now_ms + _USEFUL_MS)
+            useful_ms = head.deliver_before - now_ms + _USEFUL_MS
+            self._publish_order(invoke_id, [i for i in pending if i in idle], attempt, useful_ms)
 
     def _publish_order(self, invoke_id: str, instance_ids: Sequence[str], attempt: int, useful_ms: int) -> None:
-        body = self._store.invocations.orders([invoke_id])[0]
+        body = self._store.invocations.orders([invoke_id])[0] if instance_ids else None
         if body is None:
             return
         name = messages.decode_order(body).command_name
         parts = order_parts(body, invoke_id=invoke_id, command_name=name, attempt=attempt)
-        self._bus.publish(Message(parts, control=False, useful_ms=useful_ms), instance_ids, only_if_empty=True)
+        self._bus.publish(Message(parts, control=False, useful_ms=useful_ms), instance_ids)
 
     def send_stop(self, invoke_id: str, rows: dict[str, Row], now_ms: int) -> None:
         """Ask hosts to stop an invocation, and note when to ask again."""
@@ -91,7 +98,7 @@ class Courier:
         attempt = 1 + max(row.asked_count for row in rows.values())
         parts = stop_parts(messages.encode(stop), invoke_id=invoke_id, attempt=attempt)
         useful_ms = max(head.deliver_before - now_ms, 0) + head.snapshot.timeout_s * 1000 + _USEFUL_MS
-        self._bus.publish(Message(parts, control=True, useful_ms=useful_ms), list(rows), only_if_empty=False)
+        self._bus.publish(Message(parts, control=True, useful_ms=useful_ms), list(rows))
 
     def _wait_ms(self, times: int) -> int:
         """Return how long to wait before the next try: doubling, so that a deaf host is not shouted at."""

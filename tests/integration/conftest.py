@@ -36,11 +36,11 @@ class ControlPlane:
 
 @pytest.fixture
 def make_plane(redis_url: str) -> Iterator[Callable[..., ControlPlane]]:
-    """Make a control plane with settings of one's own."""
+    """Make a control plane with settings of one's own, on another server if `redis_url` is among them."""
     made: list[ControlPlane] = []
 
     def make(**settings: Any) -> ControlPlane:
-        made.append(ControlPlane(redis_url, **settings))
+        made.append(ControlPlane(settings.pop("redis_url", redis_url), **settings))
         return made[-1]
 
     yield make

@@ -127,6 +127,25 @@ def test_hello_brings_orders_and_stops_again_and_nothing_else(slow, host) -> Non
     assert [stopping.invoke_id] == [stop.invocation_id for stop in first.stops()]
 
 
+@pytest.mark.parametrize("back", ["hello", "first heartbeat", "reaper"])
+def test_every_order_that_a_host_lost_is_sent_again_at_once(slow, host, back: str) -> None:
+    """Not just the first one that finds the queue empty: the others would run out of their window."""
+    first = host()
+    if back == "first heartbeat":
+        make_offline(slow.store)
+    lost = [slow.dispatcher.run_command(**RUN) for _ in range(5)]
+    first.orders()
+
+    if back == "reaper":
+        for invocation in lost:
+            pass_time(slow.store, invocation.invoke_id, 4)
+    else:
+        first.beat(hello=back == "hello")
+    slow.settle()
+
+    assert {invocation.invoke_id for invocation in lost} == {order.invocation_id for order in first.orders()}
+
+
 def test_hello_counts_when_a_plain_heartbeat_follows_in_the_same_batch(slow, host) -> None:
     """Of several heartbeats the last is kept, and the hello of any of them."""
     first = host()
