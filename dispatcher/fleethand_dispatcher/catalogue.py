@@ -98,7 +98,9 @@ class Catalogue:
 
     def get(self, command_id: str) -> Command:
         """Return a kept command, or refuse."""
-        command = self._store.commands.read(command_id) if command_id else None
+        if not command_id:
+            raise refusal("MissingParameter.CommandId", "It is empty.")
+        command = self._store.commands.read(command_id)
         if command is None:
             raise refusal("InvalidCmdId.NotFound", f"There is no command {command_id!r}.")
         return command

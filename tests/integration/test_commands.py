@@ -160,7 +160,7 @@ def test_verbs_on_an_unknown_command_are_refused_with_its_code(plane) -> None:
         (d.invoke_command, ON_HOST),
     ):
         assert code_of(call, "c-nothing", **values) == "InvalidCmdId.NotFound"
-        assert code_of(call, "", **values) == "InvalidCmdId.NotFound"
+        assert code_of(call, "", **values) == "MissingParameter.CommandId"
 
 
 def test_clone_copies_all_and_takes_changes(plane) -> None:
