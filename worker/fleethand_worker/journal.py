@@ -19,6 +19,7 @@ import msgspec
 
 from fleethand_common.ids import is_instance_id
 from fleethand_common.messages import ExecutionOrder, Finished, encode
+from fleethand_worker.claims import Claims
 
 if sys.platform != "win32":
     import fcntl
@@ -128,7 +129,6 @@ class Entry:
             while view:
                 view = view[os.write(descriptor, view) :]
             os.ftruncate(descriptor, len(data))
-            os.fsync(descriptor)
         except OSError:
             # What is too much of a failed attempt must not take the place of the next.
             os.ftruncate(descriptor, RESERVED_BYTES)
@@ -136,6 +136,15 @@ class Entry:
         finally:
             os.close(descriptor)
         temporary.replace(self.path / "result.json")
+
+    def sync_result(self) -> None:
+        """Have the result on the disk; nobody waits for it, as a result that is lost there was most likely reported."""
+        with suppress(OSError):
+            descriptor = os.open(self.path / "result.json", os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def mark(self, name: str) -> None:
         """Set the mark *name*; a full disk may refuse it, which costs one report more and nothing else."""
@@ -161,6 +170,7 @@ class Journal:
         self._path = state_dir / "executions"
         self._path.mkdir(mode=0o700, exist_ok=True)
         self._folder = os.open(self._path, os.O_RDONLY) if os.name == "posix" else None
+        self._claims = Claims(state_dir / "claims", boot_id, self._folder)
         self._count = state_dir / "count"
         self.executions = self._read_count()
 
@@ -172,6 +182,18 @@ class Journal:
         """Return the entry of an invocation if there is one."""
         entry = self.entry(invocation_id)
         return entry if is_instance_id(invocation_id) and entry.path.is_dir() else None
+
+    def lost_with_power(self) -> Iterator[str]:
+        """Yield the executions that were claimed before a power cut and of which nothing can be read any more."""
+        for invocation_id in self._claims.lost_with_power:
+            entry = self.entry(invocation_id)
+            if entry.result() is not None:
+                continue
+            with suppress(OSError):
+                (entry.path / "result.json").unlink()  # torn
+            if entry.journaled() is None:
+                self.remove(entry)
+                yield invocation_id
 
     def entries(self) -> Iterator[Entry]:
         """Yield every entry, the oldest claim first."""
@@ -190,9 +212,8 @@ class Journal:
         try:
             for name in ("state.json", "result.tmp"):
                 _reserve(entry.path / name)
-            # Last, so that what the file system writes for it takes the others along.
-            _write_synced(entry.path / "order.json", encode(journaled))
-            self._sync(entry)
+            _write(entry.path / "order.json", encode(journaled))
+            self._claims.add(entry.invocation_id)
         except OSError:
             self.remove(entry)
             raise
@@ -208,7 +229,7 @@ class Journal:
         entry = self._make(finished.invocation_id)
         try:
             entry.write_result(finished)
-            self._sync(entry)
+            self._claims.add(entry.invocation_id)
         except OSError:
             self.remove(entry)
             raise
@@ -225,16 +246,6 @@ class Journal:
         entry.path.mkdir(mode=0o700)
         return entry
 
-    def _sync(self, entry: Entry) -> None:
-        if self._folder is None:
-            return
-        descriptor = os.open(entry.path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.fsync(self._folder)
-
     def _read_count(self) -> int:
         try:
             return int(self._count.read_text())
@@ -247,12 +258,11 @@ class Journal:
             self._count.write_text(str(self.executions))
 
 
-def _write_synced(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes) -> None:
     with path.open("xb", buffering=0) as file:
         path.chmod(0o600)
         if file.write(data) != len(data):
             raise OSError(f"cannot write all of {path}")
-        os.fsync(file.fileno())
 
 
 def _reserve(path: Path) -> None:

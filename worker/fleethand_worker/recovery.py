@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from fleethand_common.clock import elapsed_s
 from fleethand_common.instance_errors import InstanceErrorCode
@@ -34,6 +35,10 @@ def recover(
     listener_for: ListenerFor,
 ) -> None:
     """Take up everything that the journal holds, the oldest first."""
+    for invocation_id in journal.lost_with_power():
+        code = InstanceErrorCode.INSTANCE_RESTARTED
+        with suppress(OSError):
+            janitor.keep(journal.bury(outcomes.refused(invocation_id, code)), outcomes.now_ms())
     for entry in list(journal.entries()):
         journaled = entry.journaled()
         if entry.has_result():

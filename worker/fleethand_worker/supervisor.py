@@ -120,6 +120,7 @@ def _supervise(assignment: Assignment, writer: int) -> None:
     assignment.entry.write_result(finished)
     with suppress(OSError):
         os.write(writer, FINISHED)
+    assignment.entry.sync_result()
 
 
 def _reason(error: BaseException) -> str:

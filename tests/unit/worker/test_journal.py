@@ -117,3 +117,19 @@ def test_state_directory_is_private_when_it_is_made(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "a")
     with pytest.raises(StateDirError, match="not a folder"):
         StateDir(tmp_path / "link")
+
+
+def test_a_claim_without_its_folder_is_lost_after_a_power_cut(tmp_path: Path) -> None:
+    """It is told once, and never again taken for new; a torn result counts as none."""
+    first = Journal(tmp_path, "boot-one")
+    journal_lost, kept, torn = claim(first, "t-1"), claim(first, "t-2"), claim(first, "t-3")
+    first.remove(journal_lost)
+    kept.write_result(ended("t-2"))
+    (torn.path / "result.json").write_bytes(b"")
+
+    second = Journal(tmp_path, "boot-two")
+
+    assert ["t-1"] == list(second.lost_with_power())
+    assert kept.has_result()
+    assert not torn.has_result()
+    assert torn.journaled() is not None
