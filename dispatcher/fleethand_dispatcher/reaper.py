@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 _BATCH = 1000
 _CLAIM_MS = 10_000
+_BUSY_MS = 1_000
 _LATE_MS = 2_000
 """A host that refuses an order at the last moment needs a moment to say so."""
 
@@ -35,9 +36,8 @@ class Reaper:
         self._lease_ms = int(settings.lease_s * 1000)
 
     def look(self) -> int:
-        """Treat the rows that are due, some at a time; returns how many."""
-        if self._reports.backlog():
-            return 0
+        """Treat the rows that are due, some at a time; returns how many. Whatever waits, orders are sent again."""
+        busy = self._reports.backlog() > 0
         now_ms, due = self._store.invocations.due(_BATCH, _CLAIM_MS)
         if not due:
             return 0
@@ -49,6 +49,8 @@ class Reaper:
         for item in due:
             head = heads[item.invoke_id]
             change = self._judge(item, head, seen[item.instance_id], now_ms) if head else None
+            if busy and change is not None and change.presumed:
+                change = Change(i=item.instance_id, kind="later", watch_at=now_ms + _BUSY_MS)
             if change is not None:
                 changes[item.invoke_id].append((change, ""))
             elif head is not None:

@@ -273,6 +273,24 @@ def test_order_is_not_sent_when_it_is_withdrawn_while_the_host_comes_back(slow, 
     assert (first.orders(), first.stops()) == ([], [])
 
 
+def test_orders_are_sent_again_while_reports_wait_and_nobody_is_judged(slow, host) -> None:
+    """A fleet that reports without a pause must not keep a lost order from its host."""
+    first = host()
+    lost, overdue = slow.dispatcher.run_command(**RUN), slow.dispatcher.run_command(**RUN)
+    first.orders()
+    slow.store.client.rpush(keys.TAKEN_PREFIX + "other", b"{}")
+    slow.store.client.hset(keys.AGGREGATORS, "other", slow.store.now_ms())
+
+    pass_time(slow.store, overdue.invoke_id, 70)
+    assert after(slow, lost, 4) == ("Pending", "", False)
+
+    assert [lost.invoke_id] == [order.invocation_id for order in first.orders()]
+    assert outcome(overdue) == ("Pending", "", False)
+    assert look_at(slow.store, overdue.invoke_id) == pytest.approx(1, abs=0.5)
+    slow.store.client.delete(keys.TAKEN_PREFIX + "other")
+    assert after(slow, overdue, 2) == ("Aborted", "DeliveryTimeout", True)
+
+
 def test_row_is_given_to_one_reaper_at_a_time(slow, host) -> None:
     """Two aggregators do not send the same order twice."""
     host()
