@@ -97,7 +97,13 @@ class Fleet:
             def seen() -> bool:
                 return all((at or 0) >= since_ms for at in client.zmscore(keys.SEEN, list(instance_ids)))
 
-            wait_until(seen, 30, f"a heartbeat of {instance_ids}")
+            try:
+                wait_until(seen, 30, f"a heartbeat of {instance_ids}")
+            except AssertionError as error:
+                for name in set(instance_ids) & set(self.workers):
+                    worker = self.workers[name]
+                    error.add_note(f"{name}, exit code {worker.process.poll()}: {worker.output()[-1500:]}")
+                raise
 
     def forget_heartbeat(self, instance_id: str, ago_s: float = 300) -> None:
         """Have the records say that a host was last heard of long ago."""

@@ -54,7 +54,12 @@ def test_chaos_ends_in_one_honest_answer_for_every_instance(make_fleet: FleetFac
     assert max(starts.values()) == 1, [key for key, count in starts.items() if count > 1]
     for each in load.asked:
         for result in each.invocation.results():
-            check_result(each, result, starts, harm)
+            try:
+                check_result(each, result, starts, harm)
+            except AssertionError:
+                story = fleet.dispatcher.explain(result.invoke_id, result.instance_id).steps
+                print(each, *story, sep="\n")  # noqa: T201
+                raise
     assert leftovers(fleet) == []
     assert all(worker.is_running for worker in fleet.workers.values())
     assert set(harm.done) >= {"worker", "supervisor", "aggregator", "connections", "broker"} or INVOCATIONS < 1000
