@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,11 @@ def test_prose_has_one_sentence_per_line(page: Path) -> None:
     ]
 
     assert not [line for line in lines if re.search(r"[a-z`)]\. [A-Z]", line)]
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_services_start_programs_that_exist(page: Path) -> None:
+    """The units in the documents name programs that the package installs."""
+    programs = re.findall(r"^ExecStart=\S*/bin/(\S+)", page.read_text(), re.MULTILINE)
+
+    assert not [name for name in programs if not (Path(sys.executable).parent / name).exists()]
