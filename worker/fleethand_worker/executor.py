@@ -20,6 +20,7 @@ from fleethand_worker.execution import Execution
 from fleethand_worker.journal import Entry
 from fleethand_worker.listeners import Listener
 from fleethand_worker.loop import Loop, Timer
+from fleethand_worker.nursery import Nursery
 from fleethand_worker.outcomes import Outcomes
 from fleethand_worker.reporter import Reporter
 
@@ -55,6 +56,7 @@ class Executor:
         self._reporter = reporter
         self._outcomes = outcomes
         self._clock = clock
+        self._nursery = Nursery()
         self._children: set[int] = set()
         self._timer: Timer | None = None
         self._is_closed = False
@@ -107,7 +109,7 @@ class Executor:
             clock=self._clock,
         )
         try:
-            execution.pid, execution.fd = supervisor.launch(assignment)
+            execution.pid, execution.fd = self._nursery.launch(assignment)
         except OSError as error:
             text = f"cannot start a process: {error.strerror or error}"
             code = InstanceErrorCode.EXECUTION_EXCEPTION

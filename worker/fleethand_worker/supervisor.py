@@ -1,13 +1,14 @@
 """One process per execution: starts the script, keeps its output, ends it in time, writes the result down.
 
-It is forked from the worker and needs it no more: whatever becomes of the worker, the outcome ends up in the journal.
-This is the only module that starts processes. It must not return into the worker's code, nor touch its sockets.
+It is forked from the worker, or from its nursery, and needs neither any more: whatever becomes of them, the outcome
+ends up in the journal. It must not return into the worker's code, nor touch its sockets.
 """
 
 import gc
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -64,7 +65,7 @@ def launch(assignment: Assignment) -> tuple[int, int]:
     try:
         pid = os.fork()
         if pid == 0:
-            _run_child(assignment, lock, writer)
+            run_child(lambda: assignment, lock, writer)
     except OSError:
         os.close(reader)
         raise
@@ -75,13 +76,13 @@ def launch(assignment: Assignment) -> tuple[int, int]:
     return pid, reader
 
 
-def _run_child(assignment: Assignment, lock: int, writer: int) -> NoReturn:
-    """Do all of a supervisor's work and end the process, whatever happens."""
+def run_child(find_assignment: Callable[[], Assignment], lock: int, writer: int) -> NoReturn:
+    """Do all of a supervisor's work in a process that was just forked, and end it, whatever happens."""
     code = 1
     try:
         gc.disable()  # a collection would copy every page that the worker and this process share
         _detach((lock, writer))
-        _supervise(assignment, writer)
+        _supervise(find_assignment(), writer)
         code = 0
     finally:
         os._exit(code)
