@@ -98,6 +98,9 @@ def test_nobody_is_judged_while_reports_wait(make_fleet: FleetFactory, place: st
     """The delivery window is over and the lease too, but the host's word is there, unread: it is read first."""
     fleet = make_fleet(delivery_window_s=1, lease_s=0.1, report_batch=1).started("host-1")
     fleet.aggregators.pop().kill()
+    with fleet.server.client() as client:
+        for _ in range(5):
+            ScriptedHost(client, "other").beat()  # read first, one at a time
     invocation = fleet.run("echo done")
     wait_until((fleet.entry(invocation) / "reported").exists, 20, "the report sent")
     deadline_ms = fleet.store.now_ms() + 3500
