@@ -45,7 +45,19 @@ def _start_worker(programs: Programs, number: int, environ: dict[str, str]) -> P
 
 
 def _start_plain(programs: Programs, number: int, environ: dict[str, str]) -> Program:
-    argv = ["-A", "bench.plain", "worker", "-c", "1", "-Q", f"plain-{number}", "-n", f"plain-{number}@bench"]
+    argv = [
+        "-A",
+        "bench.plain",
+        "worker",
+        "-c",
+        "1",
+        "-Q",
+        f"plain-{number}",
+        "-n",
+        f"plain-{number}@bench",
+        "-l",
+        "INFO",
+    ]
     environ = {**environ, "PYTHONPATH": str(Path.cwd())}
     return programs.start(BIN / "celery", *argv, name=f"plain-{number}", environ=environ)
 
