@@ -19,7 +19,7 @@ from fleethand_common.messages import ExecutionReport, Heartbeat, Report, decode
 from fleethand_dispatcher.applying import PoisonedReportError, change_for
 from fleethand_dispatcher.bus import RedisOrderBus, RedisReportBus
 from fleethand_dispatcher.changes import Change
-from fleethand_dispatcher.connection import SERVER_ERRORS, masked
+from fleethand_dispatcher.connection import SERVER_ERRORS, is_servers_fault, masked
 from fleethand_dispatcher.courier import Courier
 from fleethand_dispatcher.reaper import Reaper
 from fleethand_dispatcher.rows import Head
@@ -61,13 +61,34 @@ class Aggregator:
         """Take and apply one batch, waiting for it, and look at deadlines when it is time; returns the batch's size."""
         batch = self._reports.take(self._settings.report_batch, wait_s)
         if batch:
-            self._apply(batch)
+            self._apply_what_can_be(batch)
             self._reports.settle()
         if elapsed_s() >= self._look_at_s:
             self._look_at_s = elapsed_s() + self._settings.reaper_interval_s
             self._reports.reclaim()
-            self._reaper.look()
+            self._judge()
         return len(batch)
+
+    def _judge(self) -> None:
+        try:
+            self._reaper.look()
+        except Exception as error:
+            if is_servers_fault(error):
+                raise
+            logger.exception("cannot look at deadlines; reports are still applied")
+
+    def _apply_what_can_be(self, batch: Sequence[bytes]) -> None:
+        """Apply a batch; a report that cannot be applied is found and set aside, and the others are applied."""
+        try:
+            self._apply(batch)
+        except Exception as error:
+            if is_servers_fault(error):
+                raise
+            if len(batch) == 1:
+                self._set_aside(batch[0], f"cannot be applied: {type(error).__name__}: {error}")
+                return
+            for raw in batch:
+                self._apply_what_can_be([raw])
 
     def _apply(self, batch: Sequence[bytes]) -> None:
         heartbeats: dict[str, Heartbeat] = {}

@@ -20,6 +20,7 @@ API_ERRORS: dict[str, ApiError] = {
     "CmdContent.DecodeError": ApiError(400, "The CommandContent can not be base64 decoded."),
     "InvalidParameter.WorkingDir": ApiError(400, "The specified parameter WorkingDir is not valid."),
     "InvalidParameter.ParameterDefinitions": ApiError(400, "A parameter definition is not valid."),
+    "InvalidParameter.Timeout": ApiError(400, "The specified parameter Timeout is not valid."),
     "InvalidParameter.DeliverWithin": ApiError(400, "The specified delivery window is not valid."),
     "InvalidParameter.Limit": ApiError(400, "The specified limit is not valid."),
     "InvalidParameter.NextToken": ApiError(400, "The specified parameter NextToken is not valid."),

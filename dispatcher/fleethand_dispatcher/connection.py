@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from fleethand_common.errors import ServerUnavailableError, SettingsError
@@ -23,6 +24,28 @@ OUTAGES = (redis.ConnectionError, redis.TimeoutError)
 """The server cannot be reached; it may be back in a moment."""
 SERVER_ERRORS = (redis.RedisError,)
 """Anything that the server or the way to it can do."""
+
+_REFUSALS = (
+    "OOM",
+    "READONLY",
+    "MISCONF",
+    "LOADING",
+    "BUSY",
+    "NOREPLICAS",
+    "MASTERDOWN",
+    "NOAUTH",
+    "WRONGPASS",
+    "NOPERM",
+)
+"""What a server answers that cannot serve now, whatever it is asked."""
+
+
+def is_servers_fault(error: Exception) -> bool:
+    """Tell whether the same request may be served later; otherwise the request itself is at fault."""
+    return isinstance(error, (*OUTAGES, NoScriptError)) or (
+        isinstance(error, redis.RedisError) and str(error).lstrip("-").startswith(_REFUSALS)
+    )
+
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -7,8 +7,9 @@ from fleethand_common import messages
 from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher.bus import Message, OrderBus
 from fleethand_dispatcher.changes import Change
+from fleethand_dispatcher.deadlines import stop_deadline
 from fleethand_dispatcher.envelope import order_parts, stop_parts
-from fleethand_dispatcher.rows import Row
+from fleethand_dispatcher.rows import Head, Row
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 
@@ -90,7 +91,7 @@ class Courier:
         if head is None:
             return
         changes = [
-            (Change(i=i, kind="later", watch_at=now_ms + self._wait_ms(row.asked_count), detail="stop sent"), "")
+            (Change(i=i, kind="later", watch_at=self._stop_again_at(row, head, now_ms), detail="stop sent"), "")
             for i, row in rows.items()
         ]
         self._store.invocations.apply({invoke_id: changes})
@@ -99,6 +100,12 @@ class Courier:
         parts = stop_parts(messages.encode(stop), invoke_id=invoke_id, attempt=attempt)
         useful_ms = max(head.deliver_before - now_ms, 0) + head.snapshot.timeout_s * 1000 + _USEFUL_MS
         self._bus.publish(Message(parts, control=True, useful_ms=useful_ms), list(rows))
+
+    def _stop_again_at(self, row: Row, head: Head, now_ms: int) -> int:
+        """Return when to look at a stop again; the pause must not run past the deadline."""
+        again_at = now_ms + self._wait_ms(row.asked_count)
+        deadline = stop_deadline(row, head, int(self._settings.lease_s * 1000))
+        return min(again_at, deadline) if deadline > now_ms else again_at
 
     def _wait_ms(self, times: int) -> int:
         """Return how long to wait before the next try: doubling, so that a deaf host is not shouted at."""

@@ -4,6 +4,7 @@ Everything that may be wrong with a request is found before anything is sent, an
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -63,6 +64,18 @@ class Dispatcher:
         self._reader = Reader(self._store)
         self._fleet = Fleet(self._store, self._settings)
         self._dead = DeadReports(self._store.client)
+
+    @classmethod
+    def of_stack(cls, data: str | Path | None = None) -> "Dispatcher":
+        """Return a dispatcher on the server that `fleethand up` runs in the data directory *data*.
+
+        Raises:
+            SettingsError: nothing runs there.
+        """
+        from fleethand_dispatcher.stack.data_dir import default_data_dir, resolve_redis_url  # noqa: PLC0415 - POSIX only
+
+        folder = default_data_dir() if data is None else Path(data)
+        return cls(resolve_redis_url(folder))
 
     def __enter__(self) -> "Dispatcher":
         return self

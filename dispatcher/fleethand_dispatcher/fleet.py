@@ -57,12 +57,12 @@ class Fleet:
             known = {instance.instance_id: instance for instance in self.read(aim.instance_ids)}
             statuses = [describing.assistant_status(i, known.get(i)) for i in aim.instance_ids]
             return Page(items=[status for status in statuses if os_type in (None, status.os_type)])
-        page = self.describe(
-            instance_ids=(), tags={}, names=(), online=None, max_results=max_results, next_token=next_token
-        )
-        found = [describing.assistant_status(instance.instance_id, instance) for instance in page.items]
-        items = [status for status in found if os_type in (None, status.os_type)]
-        return Page(items=items, next_token=page.next_token)
+        size = paging.check_size(max_results)
+        start = paging.position(next_token, str) or ""
+        fitting = {facts.instance_id for facts in self._store.instances.facts() if os_type in (None, facts.os_type)}
+        found = sorted(i for i in fitting if i > start)
+        items = [describing.assistant_status(known.instance_id, known) for known in self.read(found[:size])]
+        return Page(items=items, next_token=paging.token(found[size - 1]) if len(found) > size else "")
 
     def _candidates(self, aim: TargetsRequest, online: bool | None) -> list[str]:
         seen = self._store.instances.all_seen()

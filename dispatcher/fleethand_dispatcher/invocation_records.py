@@ -1,5 +1,6 @@
 """The records of invocations: created and changed by the scripts, read in pages."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -13,6 +14,8 @@ from fleethand_dispatcher.rows import Head, Row, row_decoder, snapshot_decoder
 
 if TYPE_CHECKING:
     import redis
+
+logger = logging.getLogger(__name__)
 
 _CHUNK = 1000
 _COUNTERS = [keys.counter(status) for status in InstanceStatus]
@@ -221,7 +224,14 @@ class InvocationRecords:
         """Take rows that must be looked at; nobody else gets them for *claim_ms*. Returns the server's time, too."""
         answer = cast("list[Any]", self._due(keys=[keys.WATCH], args=[keys.INVOCATION_PREFIX, limit, claim_ms]))
         triples = zip(*[iter(answer[1:])] * 3, strict=True)
-        return int(answer[0]), [Due(t.decode(), i.decode(), row_decoder.decode(row)) for t, i, row in triples]
+        due = []
+        for invoke_id, instance_id, raw in triples:
+            try:
+                due.append(Due(invoke_id.decode(), instance_id.decode(), row_decoder.decode(raw)))
+            except ValueError:
+                logger.exception("cannot read the row of %r in %r; nobody watches it any more", instance_id, invoke_id)
+                self._client.zrem(keys.WATCH, b"|".join((invoke_id, instance_id)))
+        return int(answer[0]), due
 
     def unfinished(self) -> list[str]:
         """Return the ids of the invocations that have an unfinished instance, oldest first."""

@@ -51,6 +51,8 @@ class Reader:
             return newest[0]
         if self._store.invocations.head(text) is not None:
             return text
+        if text in ("", ids.INVOCATION_PREFIX):
+            raise refusal("InvalidInvokeId.NotFound", f"Cannot use {text!r}: every id begins so.")
         beginning = ids.INVOCATION_PREFIX + text.removeprefix(ids.INVOCATION_PREFIX)
         found = self._store.invocations.ids_starting_with(beginning) if ids.is_invocation_id(beginning) else []
         if len(found) != 1:

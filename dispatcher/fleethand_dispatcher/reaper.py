@@ -11,8 +11,9 @@ from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher.bus import ReportBus
 from fleethand_dispatcher.changes import Change, presumption
 from fleethand_dispatcher.courier import Courier
+from fleethand_dispatcher.deadlines import stop_deadline
 from fleethand_dispatcher.invocation_records import Due
-from fleethand_dispatcher.rows import Head, Row
+from fleethand_dispatcher.rows import Head
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 
@@ -107,7 +108,7 @@ class Reaper:
         return _silent(item.instance_id, InstanceStatus.RUNNING)
 
     def _judge_stopping(self, item: Due, head: Head, now_ms: int, *, online: bool) -> Change | None:
-        deadline = self._stop_deadline(item.row, head)
+        deadline = stop_deadline(item.row, head, self._lease_ms)
         if now_ms < deadline:
             if online:
                 return None
@@ -116,11 +117,6 @@ class Reaper:
             info = "The host has not confirmed it; it must not start the command any more."
             return presumption(item.instance_id, InstanceStatus.STOPPING, None, info)
         return _silent(item.instance_id, InstanceStatus.STOPPING)
-
-    def _stop_deadline(self, row: Row, head: Head) -> int:
-        """Until when the host may confirm a stop: the command itself ends by its timeout in any case."""
-        begin = head.deliver_before if row.started_at is None else row.started_at + head.snapshot.timeout_s * 1000
-        return max(begin, row.stop_at or 0) + int(head.snapshot.stop_grace_s * 1000) + self._lease_ms
 
 
 def _silent(instance_id: str, current: InstanceStatus) -> Change:

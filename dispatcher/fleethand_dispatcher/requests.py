@@ -223,5 +223,6 @@ def check_statuses(texts: str | Sequence[str]) -> list[InstanceStatus]:
 def check_timeout(value: int, maximum_s: int) -> int:
     """Refuse a timeout out of range; it is never silently another one (docs/decisions/0005)."""
     if not 1 <= value <= maximum_s:
-        raise refusal("InvalidTimeout.ExceedLimit", f"Cannot use {value}: it must be 1 to {maximum_s} seconds.")
+        code = "InvalidTimeout.ExceedLimit" if value > maximum_s else "InvalidParameter.Timeout"
+        raise refusal(code, f"Cannot use {value}: it must be 1 to {maximum_s} seconds.")
     return value

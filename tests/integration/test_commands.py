@@ -134,7 +134,7 @@ def test_modify_changes_what_may_change_and_nothing_else(plane) -> None:
         ({"name": ""}, "MissingParameter.Name"),
         ({"description": "d" * 513}, "CmdDesc.ExceedLimit"),
         ({"working_dir": "d" * 201}, "InvalidParameter.WorkingDir"),
-        ({"timeout_s": 0}, "InvalidTimeout.ExceedLimit"),
+        ({"timeout_s": 0}, "InvalidParameter.Timeout"),
         ({"timeout_s": 86_401}, "InvalidTimeout.ExceedLimit"),
         ({"timeout_s": 1.5}, "InvalidParameter"),
     ],
@@ -251,7 +251,7 @@ def test_invoke_overrides_hold_for_that_invocation_only(plane, host) -> None:
 @pytest.mark.parametrize(
     ("overrides", "code"),
     [
-        ({"timeout_s": 0}, "InvalidTimeout.ExceedLimit"),
+        ({"timeout_s": 0}, "InvalidParameter.Timeout"),
         ({"timeout_s": 86_401}, "InvalidTimeout.ExceedLimit"),
         ({"timeout_s": 5.5}, "InvalidParameter"),
         ({"timeout_s": "soon"}, "InvalidParameter"),
@@ -295,7 +295,7 @@ def test_invocation_keeps_what_it_was_given_whatever_becomes_of_the_command(plan
 def test_client_token_creates_a_command_once(plane) -> None:
     """The same token with the same request gets the same command; a failed request gives the token back."""
     arguments = {"name": "n", "command_content": "x", "client_token": "once"}
-    assert code_of(plane.dispatcher.create_command, **{**arguments, "timeout_s": 0}) == "InvalidTimeout.ExceedLimit"
+    assert code_of(plane.dispatcher.create_command, **{**arguments, "timeout_s": 0}) == "InvalidParameter.Timeout"
 
     one = plane.dispatcher.create_command(**arguments)
     two = plane.dispatcher.create_command(**arguments)

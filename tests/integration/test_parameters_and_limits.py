@@ -75,7 +75,7 @@ BEYOND = [
     ({"working_dir": "/a\nb"}, "InvalidParameterCharacter.CommandWorkingDir", ["directory"]),
     ({"username": "u" * 256}, "Username.ExceedLimit", ["256", "255"]),
     ({"username": "a\tb"}, "InvalidParameter", ["username"]),
-    ({"timeout_s": 0}, "InvalidTimeout.ExceedLimit", ["0", "1 to 86400"]),
+    ({"timeout_s": 0}, "InvalidParameter.Timeout", ["0", "1 to 86400"]),
     ({"timeout_s": 86_401}, "InvalidTimeout.ExceedLimit", ["86401", "86400"]),
     ({"timeout_s": 1.5}, "InvalidParameter", ["1.5", "timeout_s"]),
     ({"deliver_within_s": 0}, "InvalidParameter.DeliverWithin", ["0", "604800"]),
