@@ -8,9 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fleethand_common import clock, templates
+from fleethand_common import clock
 from fleethand_common.commands import CommandType, Interpolation
-from fleethand_common.errors import ExecutionError
 from fleethand_common.states import InvocationStatus
 from fleethand_dispatcher import content
 from fleethand_dispatcher.api_errors import refusal
@@ -21,7 +20,6 @@ from fleethand_dispatcher.courier import Courier
 from fleethand_dispatcher.dead_reports import DeadReports
 from fleethand_dispatcher.fleet import Fleet
 from fleethand_dispatcher.invocation import RETRY_BY_DEFAULT, Invocation
-from fleethand_dispatcher.launching import built_ins
 from fleethand_dispatcher.models import (
     CloudAssistantStatus,
     Command,
@@ -38,6 +36,7 @@ from fleethand_dispatcher.models import (
     TargetPreview,
 )
 from fleethand_dispatcher.reading import Reader, accepting
+from fleethand_dispatcher.rendering import rendering
 from fleethand_dispatcher.requests import CommandRequest, check_statuses, parse
 from fleethand_dispatcher.running import Runner, Started
 from fleethand_dispatcher.settings import Settings
@@ -385,29 +384,15 @@ class Dispatcher:
         interpolation: str = Interpolation.TEXT,
     ) -> Rendering:
         """Return what a host would run, without running it; secrets are shown as they would be sent."""
-        if command_id is not None:
-            command = self._catalogue.get(command_id)
-        else:
+        if command_id is None:
             asked = {"command_content": command_content or "", "type": type, "interpolation": interpolation}
             request = parse(CommandRequest, {**asked, "enable_parameter": True})
             command = self._catalogue.build(request, self._settings.unkept_content_bytes)
-        values = content.check_values(
-            parameters, command.parameter_names, command.parameter_definitions, enabled=command.enable_parameter
-        )
-        if not command.enable_parameter:
-            return Rendering(content=command.command_content, environment={})
-        known = {**built_ins(self._settings, "t-…", command.command_id), **self._host_built_ins(instance_id)}
-        try:
-            text, environment = templates.render(
-                command.command_content, values, known, command.type, command.interpolation
-            )
-        except ExecutionError as error:
-            raise refusal("InvalidParameter", str(error)) from error
-        return Rendering(content=text, environment=environment)
-
-    def _host_built_ins(self, instance_id: str) -> dict[str, str]:
+        else:
+            command = self._catalogue.get(command_id)
         known = self._fleet.read([instance_id])
-        return {"InstanceId": instance_id, "InstanceName": known[0].instance_name if known else ""}
+        name = known[0].instance_name if known else ""
+        return rendering(command, parameters, {"InstanceId": instance_id, "InstanceName": name}, self._settings)
 
     @guarded
     def dead_reports(self, *, max_results: int = 50) -> list[DeadReport]:

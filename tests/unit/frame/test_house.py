@@ -12,8 +12,7 @@ import fleethand_worker
 ROOT = Path(__file__).resolve().parents[3]
 LINES_MAX = 400
 LONGER = {
-    "dispatcher/fleethand_dispatcher/dispatcher.py": 422,
-    "tests/integration/test_main_path.py": 448,
+    "dispatcher/fleethand_dispatcher/dispatcher.py": 420,
 }
 """Files that are longer than the rule allows, with their length: it may shrink and never grow."""
 
