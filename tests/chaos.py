@@ -10,12 +10,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
+import psutil
 import redis
 
 from fleet import Fleet
 from fleethand_common.errors import RequestError, ServerUnavailableError
 from fleethand_dispatcher.invocation import Invocation
 from fleethand_dispatcher.settings import Settings
+from nurseries import nursery_of
 from waiting import wait_until
 
 ENDINGS = (
@@ -135,8 +137,15 @@ class Harm:
 
         Programs that a test starts die with the thread that started them, so this is for the test's own.
         """
-        acts = (self._kill_worker, self._kill_supervisor, self._kill_both, self._kill_aggregator, self._cut)
-        weights = (6, 5, 2, 3, 3)
+        acts = (
+            self._kill_worker,
+            self._kill_supervisor,
+            self._kill_both,
+            self._kill_nursery,
+            self._kill_aggregator,
+            self._cut,
+        )
+        weights = (6, 5, 2, 3, 3, 3)
         while not is_over():
             time.sleep(self._chance.uniform(0.2, 0.8))
             if self._restarts and sum(self.done.values()) > AT_FIRST:
@@ -173,6 +182,12 @@ class Harm:
         worker.kill()
         self.done["worker and a supervisor"] += 1
         self._fleet.worker(name)
+
+    def _kill_nursery(self) -> None:
+        with suppress(psutil.Error):
+            if nursery := nursery_of(self._fleet.workers[self._chance.choice(self._hosts)].pid):
+                nursery.kill()
+                self.done["nursery"] += 1
 
     def _kill_aggregator(self) -> None:
         self._fleet.aggregators.pop(0).kill()

@@ -16,6 +16,7 @@ from fleethand_common.states import TERMINAL
 from fleethand_dispatcher import keys
 from fleethand_dispatcher.models import InvocationResult
 from invariants import check_records
+from nurseries import NURSERY
 from processes import MARK
 from waiting import wait_until
 
@@ -91,7 +92,9 @@ def leftovers(fleet: Fleet) -> list[object]:
     """Return the processes that are neither ours nor should live any more: supervisors, scripts and their children."""
     ours = {program.pid for program in (*fleet.workers.values(), *fleet.aggregators)}
     found: list[object] = []
-    for process in psutil.process_iter(["pid", "status", "cmdline", "environ"]):
+    for process in psutil.process_iter(["pid", "ppid", "status", "cmdline", "environ"]):
+        if NURSERY in (process.info["cmdline"] or []) and process.info["ppid"] in ours:
+            continue  # part of a worker that lives
         environ = process.info["environ"] or {}
         is_script = environ.get("FLEETHAND_INVOCATION_ID") and fleet.ledger.as_posix() in json.dumps(
             process.info["cmdline"]

@@ -1,5 +1,6 @@
 """A worker or a supervisor that dies at any moment: a command is not run twice, and its true end is told."""
 
+import contextlib
 import os
 import signal
 
@@ -8,6 +9,7 @@ import pytest
 
 from fleet import Fleet, FleetFactory, seeded, spend
 from fleethand_common.states import TERMINAL, InstanceStatus
+from nurseries import nursery_of
 from waiting import wait_until
 
 SHORT = "echo one; sleep 0.8; echo two; exit 7"
@@ -173,3 +175,45 @@ def test_frozen_worker_reports_what_ended_meanwhile(fleet: Fleet) -> None:
 
     result = fleet.outcome(invocation)
     assert (result.invocation_status, result.exit_code) == ("Failed", 7)
+
+
+def nursery(fleet: Fleet) -> psutil.Process:
+    """Make host-1 busy until it has a nursery that forks for it, and return that."""
+
+    def found() -> psutil.Process | None:
+        invocation = fleet.run("sleep 0.2")
+        fleet.wait_started(invocation)
+        parent = psutil.Process(fleet.supervisor(invocation)).ppid()
+        process = nursery_of(fleet.workers["host-1"].pid)
+        return process if process and process.pid == parent else None
+
+    return wait_until(found, 20, "a nursery that works")
+
+
+def test_killed_nursery_takes_no_command_along(fleet: Fleet) -> None:
+    """kill -9 of the process that forks supervisors: what runs goes on, what comes next is forked by the worker."""
+    process = nursery(fleet)
+    invocation = fleet.run(SHORT)
+    fleet.wait_started(invocation)
+    process.kill()
+
+    fleet.works()
+    result = fleet.outcome(invocation)
+    assert (result.invocation_status, result.exit_code, result.output) == ("Failed", 7, "one\ntwo\n")
+    assert fleet.starts_of(invocation) == 1
+
+
+def test_frozen_nursery_starts_nothing_behind_the_workers_back(fleet: Fleet) -> None:
+    """SIGSTOP of the process that forks supervisors: the answer is true, and stays true when it goes on."""
+    process = nursery(fleet)
+    process.send_signal(signal.SIGSTOP)
+    invocation = fleet.run("exit 7")
+
+    result = fleet.outcome(invocation)
+    with contextlib.suppress(psutil.Error):
+        process.send_signal(signal.SIGCONT)
+    spend(1)
+    fleet.works()
+
+    expected = {("Failed", 7): 1, ("Error", None): 0, ("Aborted", None): 0}
+    assert fleet.starts_of(invocation) == expected[result.invocation_status, result.exit_code], result

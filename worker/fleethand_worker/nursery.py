@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess  # noqa: TID251 - starts this very module
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from fleethand_worker.supervisor import Assignment
 SOON_S = 60.0
 LINGER_S = 60.0
 _REAP_S = 0.5
+_LOOK_S = 0.01
 _ANSWER_S = 5.0
 _READY = b"ready"
 _NOT_FORKED = b"0"
@@ -85,6 +87,13 @@ class Nursery:
             self._process.poll()
         self._link, self._is_ready = None, False
 
+    def _kill(self) -> None:
+        """End a process that does not answer: later it would start what was told to have failed, or is started here."""
+        if self._process is not None:
+            self._process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_ANSWER_S)
+
     def _answers(self) -> bool:
         """Tell whether the process is there; one that has ended by itself is let go."""
         if self._link is None:
@@ -105,6 +114,7 @@ class Nursery:
         except OSError as error:
             os.close(lock)
             lock = -1
+            self._kill()
             pid = _pid_of_unanswered(assignment.entry)
             if not pid:
                 os.close(reader)
@@ -137,14 +147,15 @@ class _UnavailableError(Exception):
 
 def _pid_of_unanswered(entry: Entry) -> int:
     """Return which supervisor a request made that got no answer; 0 if the lock says that it made none."""
-    lock = entry.lock()
-    if lock is not None:
-        os.close(lock)
-        return 0
     until = elapsed_s() + _ANSWER_S
     while elapsed_s() < until:
+        lock = entry.lock()
+        if lock is not None:
+            os.close(lock)
+            return 0
         if state := entry.state():
             return state.pid
+        time.sleep(_LOOK_S)
     raise OSError("a supervisor was forked and does not say which process it is")
 
 
