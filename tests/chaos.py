@@ -10,14 +10,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-import psutil
 import redis
 
 from fleet import Fleet
 from fleethand_common.errors import RequestError, ServerUnavailableError
 from fleethand_dispatcher.invocation import Invocation
 from fleethand_dispatcher.settings import Settings
-from nurseries import nursery_of
 from waiting import wait_until
 
 ENDINGS = (
@@ -141,11 +139,10 @@ class Harm:
             self._kill_worker,
             self._kill_supervisor,
             self._kill_both,
-            self._kill_nursery,
             self._kill_aggregator,
             self._cut,
         )
-        weights = (6, 5, 2, 3, 3, 3)
+        weights = (6, 5, 2, 3, 3)
         while not is_over():
             time.sleep(self._chance.uniform(0.2, 0.8))
             if self._restarts and sum(self.done.values()) > AT_FIRST:
@@ -169,10 +166,19 @@ class Harm:
                     pid = self._fleet.supervisor(entry.name, name)
                     if is_supervisor(pid, name):
                         os.kill(pid, signal.SIGKILL)
-                        self.killed_supervisors.add((entry.name, name))
+                        self.killed_supervisors |= {(found, name) for found in self._executions_of(pid, name)}
                         self.done["supervisor"] += 1
                         return True
         return False
+
+    def _executions_of(self, pid: int, name: str) -> set[str]:
+        """Return what a supervisor that was just killed may have been at: it may have gone on to the next meanwhile."""
+        found = set()
+        for entry in (self._fleet.state_dir(name) / "executions").glob("t-*"):
+            with suppress(OSError, ValueError):
+                if not (entry / "result.json").exists() and self._fleet.supervisor(entry.name, name) == pid:
+                    found.add(entry.name)
+        return found
 
     def _kill_both(self) -> None:
         name = self._chance.choice(self._hosts)
@@ -182,12 +188,6 @@ class Harm:
         worker.kill()
         self.done["worker and a supervisor"] += 1
         self._fleet.worker(name)
-
-    def _kill_nursery(self) -> None:
-        with suppress(psutil.Error):
-            if nursery := nursery_of(self._fleet.workers[self._chance.choice(self._hosts)].pid):
-                nursery.kill()
-                self.done["nursery"] += 1
 
     def _kill_aggregator(self) -> None:
         self._fleet.aggregators.pop(0).kill()

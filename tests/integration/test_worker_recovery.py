@@ -250,7 +250,7 @@ def test_worker_lives_on_when_the_disk_is_full(
 
 def test_worker_beats_when_it_is_idle(worker_process: StartWorker, line: ControlLine) -> None:
     """Heartbeats come by themselves, over two connections in all."""
-    worker = worker_process(heartbeat_interval_s=0.3, tags="role=web,site=berlin", name="web one")
+    worker = worker_process(heartbeat_interval_s=0.3, linger_s=0.5, tags="role=web,site=berlin", name="web one")
     beats = wait_until(
         lambda: len(found := [report for report in line.read() if isinstance(report, Heartbeat)]) >= 4 and found,
         10,

@@ -5,6 +5,7 @@ FLEETHAND_CHAOS_INVOCATIONS makes it longer, FLEETHAND_TEST_SEED repeats one.
 
 import json
 import os
+import sys
 from collections import Counter
 
 import psutil
@@ -16,7 +17,6 @@ from fleethand_common.states import TERMINAL
 from fleethand_dispatcher import keys
 from fleethand_dispatcher.models import InvocationResult
 from invariants import check_records
-from nurseries import NURSERY
 from processes import MARK
 from waiting import wait_until
 
@@ -91,10 +91,12 @@ def unreported(fleet: Fleet) -> list[str]:
 def leftovers(fleet: Fleet) -> list[object]:
     """Return the processes that are neither ours nor should live any more: supervisors, scripts and their children."""
     ours = {program.pid for program in (*fleet.workers.values(), *fleet.aggregators)}
+    worker_commands = [worker.argv for worker in fleet.workers.values()]
+    worker_commands += [[sys.executable, *argv] for argv in worker_commands]
     found: list[object] = []
     for process in psutil.process_iter(["pid", "ppid", "status", "cmdline", "environ"]):
-        if NURSERY in (process.info["cmdline"] or []) and process.info["ppid"] in ours:
-            continue  # part of a worker that lives
+        if process.info["ppid"] in ours and process.info["cmdline"] in worker_commands:
+            continue  # a supervisor that waits for work; that none is busy was seen before
         environ = process.info["environ"] or {}
         is_script = environ.get("FLEETHAND_INVOCATION_ID") and fleet.ledger.as_posix() in json.dumps(
             process.info["cmdline"]

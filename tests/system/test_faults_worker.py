@@ -1,6 +1,5 @@
 """A worker or a supervisor that dies at any moment: a command is not run twice, and its true end is told."""
 
-import contextlib
 import os
 import signal
 
@@ -9,7 +8,7 @@ import pytest
 
 from fleet import Fleet, FleetFactory, seeded, spend
 from fleethand_common.states import TERMINAL, InstanceStatus
-from nurseries import nursery_of
+from fleethand_dispatcher.models import InvocationResult
 from waiting import wait_until
 
 SHORT = "echo one; sleep 0.8; echo two; exit 7"
@@ -177,43 +176,67 @@ def test_frozen_worker_reports_what_ended_meanwhile(fleet: Fleet) -> None:
     assert (result.invocation_status, result.exit_code) == ("Failed", 7)
 
 
-def nursery(fleet: Fleet) -> psutil.Process:
-    """Make host-1 busy until it has a nursery that forks for it, and return that."""
-
-    def found() -> psutil.Process | None:
-        invocation = fleet.run("sleep 0.2")
-        fleet.wait_started(invocation)
-        parent = psutil.Process(fleet.supervisor(invocation)).ppid()
-        process = nursery_of(fleet.workers["host-1"].pid)
-        return process if process and process.pid == parent else None
-
-    return wait_until(found, 20, "a nursery that works")
+def waiting_supervisor(fleet: Fleet) -> psutil.Process:
+    """Return the supervisor that has just done something and waits for more."""
+    invocation = fleet.run("exit 7")
+    fleet.outcome(invocation)
+    return psutil.Process(fleet.supervisor(invocation))
 
 
-def test_killed_nursery_takes_no_command_along(fleet: Fleet) -> None:
-    """kill -9 of the process that forks supervisors: what runs goes on, what comes next is forked by the worker."""
-    process = nursery(fleet)
+def test_supervisor_is_used_again_when_its_script_left_nothing(fleet: Fleet) -> None:
+    """One process serves several short commands; what a script leaves behind is never another's to end."""
+    first, second = waiting_supervisor(fleet), waiting_supervisor(fleet)
+    leaving = fleet.run("sleep 30 > /dev/null & echo $!")
+    child = psutil.Process(int(fleet.outcome(leaving).output))
+    after = fleet.run("sleep 30")
+    fleet.wait_started(after)
+    after.stop()
+
+    assert (first.pid, second.pid) == (second.pid, fleet.supervisor(leaving))
+    assert fleet.supervisor(after) != second.pid
+    assert fleet.outcome(after).invocation_status == "Terminated"
+    assert child.is_running()
+    child.kill()
+
+
+def test_killed_waiting_supervisor_takes_no_command_along(fleet: Fleet) -> None:
+    """kill -9 of one that waits: the next command gets a fresh one."""
+    waiting_supervisor(fleet).kill()
+
     invocation = fleet.run(SHORT)
-    fleet.wait_started(invocation)
-    process.kill()
 
-    fleet.works()
     result = fleet.outcome(invocation)
     assert (result.invocation_status, result.exit_code, result.output) == ("Failed", 7, "one\ntwo\n")
     assert fleet.starts_of(invocation) == 1
 
 
-def test_frozen_nursery_starts_nothing_behind_the_workers_back(fleet: Fleet) -> None:
-    """SIGSTOP of the process that forks supervisors: the answer is true, and stays true when it goes on."""
-    process = nursery(fleet)
-    process.send_signal(signal.SIGSTOP)
+def test_frozen_waiting_supervisor_starts_its_command_when_it_goes_on(fleet: Fleet) -> None:
+    """SIGSTOP of one that waits: the order waits with it, and runs once."""
+    process = waiting_supervisor(fleet)
+    process.suspend()
     invocation = fleet.run("exit 7")
+    spend(1)
+    assert fleet.starts_of(invocation) == 0
+    process.resume()
 
     result = fleet.outcome(invocation)
-    with contextlib.suppress(psutil.Error):
-        process.send_signal(signal.SIGCONT)
-    spend(1)
-    fleet.works()
+    assert (result.invocation_status, result.exit_code) == ("Failed", 7)
+    assert fleet.starts_of(invocation) == 1
 
-    expected = {("Failed", 7): 1, ("Error", None): 0, ("Aborted", None): 0}
-    assert fleet.starts_of(invocation) == expected[result.invocation_status, result.exit_code], result
+
+def test_frozen_waiting_supervisor_starts_nothing_too_late(make_fleet: FleetFactory) -> None:
+    """What was handed to a frozen process is refused when it goes on after the window."""
+    fleet = make_fleet(delivery_window_s=2, lease_s=1).started("host-1")
+    process = waiting_supervisor(fleet)
+    process.suspend()
+    invocation = fleet.run("exit 7")
+    assert fleet.outcome(invocation).invocation_status == "Aborted"
+    process.resume()
+
+    def own_word() -> InvocationResult | None:
+        result = fleet.outcome(invocation)
+        return None if result.presumed else result
+
+    result = wait_until(own_word, 20, "the host's own word")
+    assert (result.invocation_status, result.error_code) == ("Aborted", "DeliveryTimeout")
+    assert fleet.starts_of(invocation) == 0

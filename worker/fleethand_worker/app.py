@@ -76,6 +76,7 @@ def _host(settings: WorkerSettings, boot_id: str) -> Host:
         boot_id=boot_id,
         concurrency=settings.concurrency,
         queue_limit=settings.queue_limit,
+        linger_s=settings.linger_s,
     )
 
 

@@ -16,11 +16,11 @@ from fleethand_common.clock import Clock
 from fleethand_common.instance_errors import InstanceErrorCode
 from fleethand_common.messages import Finished
 from fleethand_worker import linux, live, supervisor
+from fleethand_worker.crew import Crew
 from fleethand_worker.execution import Execution
 from fleethand_worker.journal import Entry
 from fleethand_worker.listeners import Listener
 from fleethand_worker.loop import Loop, Timer
-from fleethand_worker.nursery import Nursery
 from fleethand_worker.outcomes import Outcomes
 from fleethand_worker.reporter import Reporter
 
@@ -43,6 +43,7 @@ class Host:
     boot_id: str
     concurrency: int
     queue_limit: int
+    linger_s: float
 
 
 class Executor:
@@ -56,8 +57,7 @@ class Executor:
         self._reporter = reporter
         self._outcomes = outcomes
         self._clock = clock
-        self._nursery = Nursery()
-        self._children: set[int] = set()
+        self._crew = Crew(host.linger_s)
         self._timer: Timer | None = None
         self._is_closed = False
 
@@ -109,14 +109,13 @@ class Executor:
             clock=self._clock,
         )
         try:
-            execution.pid, execution.fd = self._nursery.launch(assignment)
+            execution.pid, execution.fd = self._crew.launch(assignment)
         except OSError as error:
             text = f"cannot start a process: {error.strerror or error}"
             code = InstanceErrorCode.EXECUTION_EXCEPTION
             self.conclude(execution, self._outcomes.refused(execution.invocation_id, code, text))
             return
         execution.is_own_child = True
-        self._children.add(execution.pid)
         logger.info("event=started invocation=%s pid=%d", execution.invocation_id, execution.pid)
         self.watch(execution)
         with _at_own_risk():
@@ -178,6 +177,7 @@ class Executor:
         if supervisor.STARTED in told:
             self.tell_state(execution)
         if supervisor.FINISHED in told or not told:
+            self._crew.release(execution.pid, done=supervisor.FINISHED in told)
             self._finish(execution)
 
     def _look(self, execution: Execution) -> None:
@@ -230,19 +230,13 @@ class Executor:
 
     def reap(self) -> None:
         """Bury supervisors that have ended."""
-        for pid in list(self._children):
-            try:
-                gone, _ = os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                gone = pid
-            if gone:
-                self._children.discard(pid)
-        if self._children and not self.running and self.loop is not None:
+        if self._crew.bury() and not self.running and self.loop is not None:
             self.loop.call_later(REAP_S, self.reap)
 
     def close(self) -> None:
         """Start nothing more; what runs goes on under its supervisors."""
         self._is_closed = True
+        self._crew.dismiss_all()
 
     def announce(self) -> None:
         """Say how everything stands that has not ended."""

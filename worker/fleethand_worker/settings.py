@@ -24,6 +24,7 @@ class WorkerSettings:
     tags: dict[str, str] = setting({}, help="tags of this host, key=value, separated by commas")
     concurrency: int = setting(10, help="commands that run at the same time")
     queue_limit: int = setting(50, help="commands that wait for a free place; more are refused")
+    linger_s: float = setting(60.0, help="seconds that a supervisor which is done waits for another execution; 0: none")
     heartbeat_interval_s: float = setting(30.0, help="seconds between two heartbeats, give or take 10 %")
     reconnect_jitter_s: float = setting(
         5.0, help="a reconnect that did not succeed at once waits up to this long, by chance"
@@ -41,7 +42,13 @@ class WorkerSettings:
             raise SettingsError("cannot use this redis_url: it must start with redis:// or rediss://")
         if self.log_level.upper() not in LOG_LEVELS:
             raise SettingsError(f"cannot use {self.log_level!r} as log_level: use one of {', '.join(LOG_LEVELS)}")
-        least = {"concurrency": 1, "queue_limit": 0, "heartbeat_interval_s": 0.1, "reconnect_jitter_s": 0}
+        least = {
+            "concurrency": 1,
+            "queue_limit": 0,
+            "heartbeat_interval_s": 0.1,
+            "reconnect_jitter_s": 0,
+            "linger_s": 0,
+        }
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 raise SettingsError(f"cannot use {getattr(self, name)} for {name}: it must be at least {minimum}")

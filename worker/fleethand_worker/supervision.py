@@ -53,14 +53,15 @@ class Supervision:
         self._pid = 0
         self._reader = -1
         self._wakeup = -1
+        self._waker = -1
         self._poll = select.poll()
 
     def catch_signals(self) -> None:
         """Take signals from now on: SIGUSR1 is a stop that was ordered, SIGTERM comes from somebody else."""
-        self._wakeup, writer = os.pipe()
+        self._wakeup, self._waker = os.pipe()
         os.set_blocking(self._wakeup, False)
-        os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        os.set_blocking(self._waker, False)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         self._poll.register(self._wakeup, select.POLLIN)
         signal.signal(signal.SIGUSR1, lambda *_: self._ask(Ending.STOPPED))
         signal.signal(signal.SIGTERM, lambda *_: self._ask(Ending.INTERRUPTED))
@@ -90,6 +91,13 @@ class Supervision:
             self._end()
         self._drain()
         self.ended_s = elapsed_s()
+
+    def close(self) -> None:
+        """Give the descriptors back; the process may supervise another script."""
+        signal.set_wakeup_fd(-1)
+        for descriptor in (self._wakeup, self._waker, self._live, self._reader):
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def _end(self) -> None:
         """Ask all to end, wait, then kill whoever is left until nobody is."""

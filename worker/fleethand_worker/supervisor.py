@@ -1,17 +1,20 @@
 """One process per execution: starts the script, keeps its output, ends it in time, writes the result down.
 
-It is forked from the worker, or from its nursery, and needs neither any more: whatever becomes of them, the outcome
-ends up in the journal. It must not return into the worker's code, nor touch its sockets.
+It is forked from the worker and needs it no more: whatever becomes of the worker, the outcome ends up in the journal.
+It must not return into the worker's code, nor touch its sockets. When it is done, it may be given another execution.
 """
 
 import gc
 import os
 import signal
+import socket
 import subprocess
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
+
+import msgspec
 
 from fleethand_common.clock import Clock, elapsed_s
 from fleethand_common.errors import ExecutionError
@@ -23,6 +26,10 @@ from fleethand_worker.accounts import Account, find_account
 from fleethand_worker.journal import Entry, State
 from fleethand_worker.scripts import Script, choose_folder, make_environment, make_script
 from fleethand_worker.supervision import Ending, Supervision
+
+EXECUTIONS_MAX = 200
+"""After this many a fresh process takes over, whatever may have gathered in this one."""
+_REQUEST_BYTES = 8192
 
 STARTED, FINISHED = b"S", b"F"
 """What a supervisor tells its worker through the pipe between them; its end means that the supervisor is gone."""
@@ -47,45 +54,98 @@ class Assignment:
     clock: Clock
 
 
-def launch(assignment: Assignment) -> tuple[int, int]:
-    """Fork a supervisor.
+class _Request(msgspec.Struct, frozen=True):
+    """What the journal does not hold of an assignment, as it is handed to a supervisor that waits."""
 
-    Returns:
-        its process id, and the descriptor of the pipe on which it tells how far it is.
+    path: str
+    instance_id: str
+    instance_name: str
+    boot_id: str
+    now_ms: int
+    at_s: float
 
-    Raises:
-        OSError: no process or descriptor is to be had.
+
+def request(assignment: Assignment) -> bytes:
+    """Return the message that hands an assignment over; its lock and its pipe travel with it."""
+    return msgspec.json.encode(
+        _Request(
+            path=str(assignment.entry.path),
+            instance_id=assignment.instance_id,
+            instance_name=assignment.instance_name,
+            boot_id=assignment.boot_id,
+            now_ms=assignment.clock.now_ms(),
+            at_s=elapsed_s(),
+        )
+    )
+
+
+def serve(assignment: Assignment, lock: int, writer: int, link: socket.socket | None, linger_s: float) -> NoReturn:
+    """Do a supervisor's work in a process that was just forked, then what comes by *link*; end it, whatever happens.
+
+    Args:
+        linger_s: how long to wait for more work.
     """
-    lock = assignment.entry.lock()
-    if lock is None:
-        raise OSError("another supervisor has this execution")
-    reader, writer = os.pipe()
-    # No signal may reach the child while it still has the worker's handlers.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        pid = os.fork()
-        if pid == 0:
-            run_child(lambda: assignment, lock, writer)
-    except OSError:
-        os.close(reader)
-        raise
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        os.close(writer)
-        os.close(lock)
-    return pid, reader
-
-
-def run_child(find_assignment: Callable[[], Assignment], lock: int, writer: int) -> NoReturn:
-    """Do all of a supervisor's work in a process that was just forked, and end it, whatever happens."""
     code = 1
     try:
         gc.disable()  # a collection would copy every page that the worker and this process share
-        _detach((lock, writer))
-        _supervise(find_assignment(), writer)
+        _detach((lock, writer) if link is None else (lock, writer, link.fileno()))
+        for _ in range(EXECUTIONS_MAX):
+            _supervise(assignment, writer)
+            os.close(writer)
+            os.close(lock)
+            if link is None or _has_children():
+                break
+            gc.collect()
+            if (received := _receive(link, linger_s)) is None:
+                break
+            data, (lock, writer) = received
+            assignment = _assignment(data)
         code = 0
     finally:
         os._exit(code)
+
+
+def _has_children() -> bool:
+    """Tell whether the script left something running: that belongs to it, and must never be ended with another."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return False
+        if pid == 0:
+            return True
+
+
+def _receive(link: socket.socket, linger_s: float) -> tuple[bytes, list[int]] | None:
+    """Wait for the next assignment; None when there is none for a while, or no worker any more."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGUSR1, _do_nothing)  # a stop of what has just ended
+    link.settimeout(linger_s)
+    try:
+        data, descriptors, _, _ = socket.recv_fds(link, _REQUEST_BYTES, 2)
+    except TimeoutError:
+        # From here on the worker cannot send any more; what it sent a moment ago is still taken.
+        link.shutdown(socket.SHUT_RD)
+        data, descriptors, _, _ = socket.recv_fds(link, _REQUEST_BYTES, 2)
+    return (data, descriptors) if data else None
+
+
+def _assignment(data: bytes) -> Assignment:
+    handed = msgspec.json.decode(data, type=_Request)
+    entry = Entry(Path(handed.path))
+    journaled = entry.journaled()
+    if journaled is None:
+        raise OSError("the order is not in the journal")
+    clock = Clock()
+    clock.set(handed.now_ms + (elapsed_s() - handed.at_s) * 1000)
+    return Assignment(
+        entry=entry,
+        order=journaled.order,
+        instance_id=handed.instance_id,
+        instance_name=handed.instance_name,
+        boot_id=handed.boot_id,
+        clock=clock,
+    )
 
 
 def _detach(kept: tuple[int, ...]) -> None:
@@ -121,6 +181,7 @@ def _supervise(assignment: Assignment, writer: int) -> None:
     assignment.entry.write_result(finished)
     with suppress(OSError):
         os.write(writer, FINISHED)
+    run.close()
     assignment.entry.sync_result()
 
 
@@ -137,10 +198,13 @@ class _Run:
         self._began_s = elapsed_s()
         self._began_ms = assignment.clock.now_ms()
         self._started = False
+        self._supervision: Supervision | None = None
 
     def finish(self, writer: int) -> Finished:
         """Run the script to its end and return what is to be reported."""
-        supervision = Supervision(
+        if self._began_ms > self._order.deliver_before_ms:  # this process was frozen since it was given the order
+            raise ExecutionError(InstanceErrorCode.DELIVERY_TIMEOUT)
+        self._supervision = supervision = Supervision(
             timeout_s=self._order.timeout_s,
             grace_s=self._order.stop_grace_s,
             mode=self._order.termination_mode,
@@ -163,6 +227,11 @@ class _Run:
         supervision.run(process.pid, output, self._began_s)
         process.returncode = 0  # it was waited for elsewhere; Popen must not
         return self._report(supervision)
+
+    def close(self) -> None:
+        """Give back what the run took, as the process may serve again."""
+        if self._supervision is not None:
+            self._supervision.close()
 
     def _start(self) -> tuple[subprocess.Popen[bytes], int]:
         account = find_account(self._order.username)
