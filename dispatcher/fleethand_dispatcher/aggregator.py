@@ -28,6 +28,7 @@ from fleethand_dispatcher.store import Store
 
 logger = logging.getLogger(__name__)
 
+_HEADS_KEPT = 1000
 _RETRY_S = 0.5
 _RETRY_MAX_S = 5.0
 
@@ -42,6 +43,7 @@ class Aggregator:
         self._courier = Courier(store, RedisOrderBus(store.client), settings)
         self._reaper = Reaper(store, self._reports, self._courier, settings)
         self._look_at_s = 0.0
+        self._heads: dict[str, Head] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Work until *stop* is set; a server that is away is waited for."""
@@ -117,7 +119,7 @@ class Aggregator:
 
     def _apply_executions(self, reports: Sequence[tuple[ExecutionReport, bytes]]) -> None:
         known = list(dict.fromkeys(report.invocation_id for report, _ in reports))
-        heads = dict(zip(known, self._store.invocations.heads(known), strict=True)) if known else {}
+        heads = self._heads_of(known)
         changes: defaultdict[str, list[tuple[Change, str]]] = defaultdict(list)
         sources: defaultdict[str, list[bytes]] = defaultdict(list)
         for report, raw in reports:
@@ -129,6 +131,15 @@ class Aggregator:
             for raw, (old, _) in zip(sources[invoke_id], answers, strict=True):
                 if not old:
                     self._set_aside(raw, "the instance is no target of this invocation")
+
+    def _heads_of(self, invoke_ids: Sequence[str]) -> dict[str, Head | None]:
+        """Return heads for what in them never changes; those of the latest invocations are remembered."""
+        unknown = [invoke_id for invoke_id in invoke_ids if invoke_id not in self._heads]
+        found = zip(unknown, self._store.invocations.heads(unknown), strict=True) if unknown else ()
+        if len(self._heads) + len(unknown) > _HEADS_KEPT:
+            self._heads.clear()
+        self._heads.update((invoke_id, head) for invoke_id, head in found if head is not None)
+        return {invoke_id: self._heads.get(invoke_id) for invoke_id in invoke_ids}
 
     def _change(self, report: ExecutionReport, raw: bytes, head: Head | None) -> tuple[Change, str] | None:
         if head is None:

@@ -21,6 +21,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: Snapshot
     parameters: dict[str, str]
     targets: Targets
+    now_ms: int
+    """When the targets were looked at: the invocation's beginning."""
 
 
 class Launcher:
@@ -31,11 +33,12 @@ class Launcher:
         self._courier = courier
         self._settings = settings
 
-    def launch(self, invoke_id: str, launch: Launch, now_ms: int) -> bool:
+    def launch(self, invoke_id: str, launch: Launch) -> bool:
         """Record, then publish; False if it was recorded before.
 
         If this process dies in between, the reaper publishes what is recorded.
         """
+        now_ms = launch.now_ms
         window_s = launch.snapshot.deliver_within_s or self._settings.delivery_window_s
         order = self._order(invoke_id, launch, now_ms, now_ms + window_s * 1000)
         body = messages.encode(order)

@@ -85,7 +85,7 @@ class Runner:
             launch = self._prepare(command, request, aim)
             if request.dry_run:
                 return NOTHING
-            self._count_today()
+            self._count_today(launch.now_ms)
             if keep:
                 self._catalogue.keep(command)
             return self._launch(plan.invoke_id, launch, counted=keep)
@@ -105,7 +105,7 @@ class Runner:
             launch = self._prepare(command, request, aim)
             if request.dry_run:
                 return NOTHING
-            self._count_today()
+            self._count_today(launch.now_ms)
             return self._launch(plan.invoke_id, launch, counted=True)
 
         return self._once("invoke_command", request.client_token, digest, _plan(command_id), start)
@@ -126,15 +126,16 @@ class Runner:
         if not instance_ids:
             asked = ", ".join(sorted(statuses))
             raise refusal("MissingParam.InstanceId", f"No instance of {invoke_id} is {asked}: nothing to retry.")
-        targets = self._resolve(TargetsRequest(instance_ids=tuple(instance_ids)))
+        now_ms = self._store.now_ms()
+        targets = self._resolve(TargetsRequest(instance_ids=tuple(instance_ids)), now_ms)
         order: messages.ExecutionOrder = messages.decode_order(body)
-        self._count_today()
-        launch = Launch(snapshot=head.snapshot, parameters=order.parameters, targets=targets)
+        self._count_today(now_ms)
+        launch = Launch(snapshot=head.snapshot, parameters=order.parameters, targets=targets, now_ms=now_ms)
         return self._launch(_plan(head.snapshot.command_id).invoke_id, launch, counted=False)
 
     def preview(self, targets: Mapping[str, Any]) -> Targets:
         """Return which instances a call would reach."""
-        return self._resolve(parse(TargetsRequest, targets))
+        return self._resolve(parse(TargetsRequest, targets), self._store.now_ms())
 
     def stop(self, invoke_id: str, instance_ids: Sequence[str]) -> dict[str, StopDisposition]:
         """Withdraw what was not sent, ask the hosts to stop the rest."""
@@ -173,11 +174,11 @@ class Runner:
             check_timeout(request.timeout_s, self._settings.timeout_max_s)
         return command.model_copy(update={name: getattr(request, name) for name in changed})
 
-    def _resolve(self, request: TargetsRequest) -> Targets:
+    def _resolve(self, request: TargetsRequest, now_ms: int) -> Targets:
         return resolve(
             request,
             self._store.instances,
-            now_ms=self._store.now_ms(),
+            now_ms=now_ms,
             online_within_ms=self._settings.online_within_s * 1000,
             maximum=self._settings.instances_per_call_max,
         )
@@ -209,7 +210,8 @@ class Runner:
             deliver_within_s=request.deliver_within_s,
         )
         self._check_filled_size(command, values)
-        return Launch(snapshot=snapshot, parameters=values, targets=self._resolve(aim))
+        now_ms = self._store.now_ms()
+        return Launch(snapshot=snapshot, parameters=values, targets=self._resolve(aim, now_ms), now_ms=now_ms)
 
     def _check_filled_size(self, command: Command, values: Mapping[str, str]) -> None:
         if not command.enable_parameter:
@@ -227,14 +229,14 @@ class Runner:
             return  # an unknown built-in ends as Invalid on each instance, as the API has it
         content.check_size(filled + "".join(environment.values()), self._settings.unkept_content_bytes)
 
-    def _count_today(self) -> None:
+    def _count_today(self, now_ms: int) -> None:
         """Count one more invocation of the day, before anything else is written of it."""
-        if self._store.count_today(self._store.now_ms()) > self._settings.invocations_per_day_max:
+        if self._store.count_today(now_ms) > self._settings.invocations_per_day_max:
             bound = f"{self._settings.invocations_per_day_max} a day are allowed (invocations_per_day_max)."
             raise refusal("Invocation.ExceedQuota", bound)
 
     def _launch(self, invoke_id: str, launch: Launch, *, counted: bool) -> Started:
-        if self._launcher.launch(invoke_id, launch, self._store.now_ms()) and counted:
+        if self._launcher.launch(invoke_id, launch) and counted:
             self._store.commands.invoked(launch.snapshot.command_id)
         return Started(invoke_id, launch.snapshot.command_id)
 

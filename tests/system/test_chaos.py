@@ -5,7 +5,6 @@ FLEETHAND_CHAOS_INVOCATIONS makes it longer, FLEETHAND_TEST_SEED repeats one.
 
 import json
 import os
-import sys
 from collections import Counter
 
 import psutil
@@ -91,11 +90,9 @@ def unreported(fleet: Fleet) -> list[str]:
 def leftovers(fleet: Fleet) -> list[object]:
     """Return the processes that are neither ours nor should live any more: supervisors, scripts and their children."""
     ours = {program.pid for program in (*fleet.workers.values(), *fleet.aggregators)}
-    worker_commands = [worker.argv for worker in fleet.workers.values()]
-    worker_commands += [[sys.executable, *argv] for argv in worker_commands]
     found: list[object] = []
     for process in psutil.process_iter(["pid", "ppid", "status", "cmdline", "environ"]):
-        if process.info["ppid"] in ours and process.info["cmdline"] in worker_commands:
+        if process.info["ppid"] in ours and "fleethand-worker" in " ".join(process.info["cmdline"] or []):
             continue  # a supervisor that waits for work; that none is busy was seen before
         environ = process.info["environ"] or {}
         is_script = environ.get("FLEETHAND_INVOCATION_ID") and fleet.ledger.as_posix() in json.dumps(

@@ -35,6 +35,7 @@ def run(settings: WorkerSettings) -> int:
     _add_parts(app, settings, state_dir.path)
     worker = make_worker(app, settings, _on_ready)
     worker.start()
+    app.pulse.end()
     logger.info("event=left running=%d", len(app.executor.running))
     return int(worker.exitcode or 0)
 

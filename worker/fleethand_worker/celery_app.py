@@ -5,6 +5,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from celery import Celery, Task
@@ -27,6 +28,7 @@ POLL_S = 5
 """How long the server holds a poll: the longer, the cheaper an idle host, and the more a dead one can take along."""
 SOCKET_TIMEOUT_S = 5
 """How long a send may hold up the event loop; a poll is only read when its answer is there."""
+EVENTS_DELAY_S = 0.1
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
 
 
@@ -44,6 +46,7 @@ class HostApp(Celery):  # type: ignore[misc]
     line: BrokerLine
     reconnect_jitter_s: float
     dispatcher: EventDispatcher | None = None
+    _events_are_due = False
     early_events: tuple[tuple[str, dict[str, Any]], ...] = ()
     """What there was to tell before the first connection."""
 
@@ -54,15 +57,29 @@ class HostApp(Celery):  # type: ignore[misc]
         else:
             self.dispatcher.send(kind, **fields)
 
+    def _tell_events_soon(self) -> None:
+        """Send the events of some moments as one message: a short command makes three, and nobody waits for them."""
+        if not self._events_are_due and self.executor.loop is not None:
+            self._events_are_due = True
+            self.executor.loop.call_later(EVENTS_DELAY_S, self.tell_events)
+
+    def tell_events(self) -> None:
+        """Send the events that wait; what cannot be sent waits for the next connection."""
+        self._events_are_due = False
+        if self.dispatcher is not None:
+            with suppress(*broker.ERRORS):
+                self.dispatcher.flush()
+
     def use_dispatcher(self, consumer: Any, channel: Any) -> EventDispatcher:
         """Return the one dispatcher of events, put on a new connection; requests of an old one still hold it."""
+        self._events_are_due = False  # its timer may have gone with the connection
         if self.dispatcher is None:
             self.dispatcher = EventDispatcher(
                 channel=channel,
                 hostname=consumer.hostname,
                 app=self,
                 buffer_group=["task"],
-                on_send_buffered=consumer.on_send_event_buffered,
+                on_send_buffered=self._tell_events_soon,
             )
             for kind, fields in self.early_events:
                 self.dispatcher.send(kind, **fields)

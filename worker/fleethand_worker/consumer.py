@@ -46,6 +46,7 @@ class Line(bootsteps.StartStopStep):  # type: ignore[misc]
         """Stop using the connection: it is lost, or the worker ends."""
         if c.blueprint.state == bootsteps.CLOSE and c.app.line.is_up:
             send_worker_event(c, "worker-offline")
+            c.app.tell_events()
         if c.event_dispatcher is not None:
             c.event_dispatcher.close()
         c.app.line.down()

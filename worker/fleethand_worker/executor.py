@@ -174,7 +174,7 @@ class Executor:
         if self.running.get(execution.invocation_id) is not execution:
             return
         told = os.read(execution.fd, 16) if execution.is_own_child else b""
-        if supervisor.STARTED in told:
+        if supervisor.STARTED in told and supervisor.FINISHED not in told:  # the outcome tells the start, too
             self.tell_state(execution)
         if supervisor.FINISHED in told or not told:
             self._crew.release(execution.pid, done=supervisor.FINISHED in told)

@@ -69,8 +69,13 @@ class Pulse:
         self._reporter.flush()
         self._executor.reap()
         also()
+        self._journal.write_count()
         if removed := self._janitor.clean():
             logger.debug("event=cleaned executions=%d", removed)
+
+    def end(self) -> None:
+        """Write down what the next start needs."""
+        self._journal.write_count()
 
     def _set_clock(self) -> None:
         asked_s = elapsed_s()

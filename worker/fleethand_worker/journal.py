@@ -217,7 +217,7 @@ class Journal:
         except OSError:
             self.remove(entry)
             raise
-        self._write_count()
+        self.executions += 1
         return entry
 
     def bury(self, finished: Finished) -> Entry:
@@ -252,8 +252,8 @@ class Journal:
         except (OSError, ValueError):
             return 0
 
-    def _write_count(self) -> None:
-        self.executions += 1
+    def write_count(self) -> None:
+        """Write down how many executions there were; now and then, as nothing depends on the last of them."""
         with suppress(OSError):
             self._count.write_text(str(self.executions))
 

@@ -50,6 +50,7 @@ def test_count_goes_on_when_the_journal_is_opened_again(journal: Journal, tmp_pa
     """Executions are counted from the state directory's beginning."""
     claim(journal)
     claim(journal, "t-2")
+    journal.write_count()
     assert Journal(tmp_path, "boot").executions == 2
 
 
