@@ -25,6 +25,8 @@ class Fold(NamedTuple):
     hidden: int
     """How many more it has."""
     instance_ids: list[str]
+    verb: str
+    """`said`, or `said so far` while they run."""
 
 
 class Tally:
@@ -39,18 +41,18 @@ class Tally:
         """Count one result."""
         status = result.invocation_status
         if result.output or status is InstanceStatus.SUCCESS:
-            self._fold(result.instance_id, result.output)
+            self._fold(result.instance_id, result.output, "said so far" if status in LIVE else "said")
         if status is not InstanceStatus.SUCCESS:
             self._reasons.setdefault(reason(result), []).append(result.instance_id)
         if result.dropped:
             self._dropped.append((result.instance_id, result.dropped))
 
-    def _fold(self, instance_id: str, output: str) -> None:
+    def _fold(self, instance_id: str, output: str, verb: str) -> None:
         text = output.rstrip("\r\n")
-        key = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+        key = hashlib.blake2b(f"{verb}\n{text}".encode(errors="surrogatepass"), digest_size=16).digest()
         if key not in self._folds:
             lines = text.splitlines()
-            self._folds[key] = Fold(tuple(lines[:_LINES_SHOWN]), max(0, len(lines) - _LINES_SHOWN), [])
+            self._folds[key] = Fold(tuple(lines[:_LINES_SHOWN]), max(0, len(lines) - _LINES_SHOWN), [], verb)
         self._folds[key].instance_ids.append(instance_id)
 
     @property
@@ -88,7 +90,9 @@ def reason(result: "InvocationResult") -> str:
     parts = [status]
     if result.exit_code:
         parts.append(f"exit code {result.exit_code}")
-    if result.error_code and result.error_code != "ExitCodeNonzero":
+    if result.error_code == "ExitCodeNonzero" and "killed" in result.error_info:
+        parts.append(result.error_info.rstrip("."))
+    elif result.error_code and result.error_code != "ExitCodeNonzero":
         parts.append(
             f"{result.error_code} ({result.error_info.rstrip('.')})" if result.error_info else result.error_code
         )
@@ -121,9 +125,9 @@ def _fold_lines(fold: Fold, *, name_hosts: bool) -> Iterator[str]:
     if not fold.shown:
         yield f"{who}{named} said nothing"
     elif len(fold.shown) == 1:
-        yield f"{who}{named} said: {fold.shown[0]}"
+        yield f"{who}{named} {fold.verb}: {fold.shown[0]}"
     else:
-        yield f"{who}{named} said:"
+        yield f"{who}{named} {fold.verb}:"
         yield from (f"  {line}" for line in fold.shown)
         if fold.hidden:
             yield f"  … {fold.hidden} more lines"

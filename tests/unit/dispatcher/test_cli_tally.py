@@ -89,3 +89,20 @@ def test_summary_is_one_line() -> None:
         "t-00000000000000000001 PartialFailed: 3 hosts, 2 Success, 1 Failed in 1.2 s"
     )
     assert summary(FakeInvocation(FakeDispatcher([result("a", "Running")])).record()).endswith("1 host, 1 Running")
+
+
+def test_reason_names_the_signal_that_killed_the_command() -> None:
+    """Exit code 137 alone does not say that somebody killed it."""
+    info = "The command was killed by SIGKILL."
+    killed = result("a", "Failed", exit_code=137, error_code="ExitCodeNonzero", error_info=info)
+
+    assert "Failed, exit code 137, The command was killed by SIGKILL" == reason(killed)
+
+
+def test_fold_says_so_far_of_hosts_that_still_run() -> None:
+    """A wait that ran out must not read as an end."""
+    tally = Tally()
+    for name, status in (("a", "Success"), ("b", "Running"), ("c", "Running")):
+        tally.add(result(name, status, output="hi\n"))
+
+    assert ["2 hosts said so far: hi", "a said: hi"] == list(tally.folded())
