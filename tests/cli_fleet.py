@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -54,11 +55,17 @@ class Cli:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_heed_ctrl_c,  # noqa: PLW1509 - nothing but one system call
         )
 
     def wait_for_status(self, status: str, invocation: str = "last") -> None:
         """Wait until an invocation is in a status."""
         wait_until(lambda: self.json("invocation", "show", invocation).get("invocation_status") == status, 20, status)
+
+
+def _heed_ctrl_c() -> None:
+    """Tests that a shell runs in the background inherit that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager

@@ -130,7 +130,15 @@ class Aggregator:
         for invoke_id, answers in self._store.invocations.apply(changes).items() if changes else ():
             for raw, (old, _) in zip(sources[invoke_id], answers, strict=True):
                 if not old:
-                    self._set_aside(raw, "the instance is no target of this invocation")
+                    self._heads.pop(invoke_id, None)
+                    self._nowhere_to_apply(invoke_id, raw)
+
+    def _nowhere_to_apply(self, invoke_id: str, raw: bytes) -> None:
+        """Set a report aside that has no row, unless its whole invocation is gone: that is nobody's fault."""
+        if self._store.invocations.head(invoke_id) is None:
+            logger.info("dropped a report on the unknown or expired %s", invoke_id)
+        else:
+            self._set_aside(raw, "the instance is no target of this invocation")
 
     def _heads_of(self, invoke_ids: Sequence[str]) -> dict[str, Head | None]:
         """Return heads for what in them never changes; those of the latest invocations are remembered."""

@@ -16,6 +16,7 @@ from fleethand_dispatcher.store import Store
 _USEFUL_MS = 10_000
 """A message stays this long past the delivery window, so that a host whose clock is a little off can refuse it."""
 _BACKOFF_MAX_S = 60.0
+_TRIES_LEFT = 4
 
 
 class Courier:
@@ -67,7 +68,7 @@ class Courier:
             return
         changes = []
         for instance_id, row in rows.items():
-            again_at = min(head.deliver_before, now_ms + self._wait_ms(row.sent_count))
+            again_at = min(head.deliver_before, now_ms + self._order_wait_ms(row, head, now_ms))
             changes.append((Change(i=instance_id, kind="sent", watch_at=again_at, detail=why), ""))
         answers = self._store.invocations.apply({invoke_id: changes})[invoke_id]
         # whatever was stopped since its row was read must not get the order any more
@@ -100,6 +101,11 @@ class Courier:
         parts = stop_parts(messages.encode(stop), invoke_id=invoke_id, attempt=attempt)
         useful_ms = max(head.deliver_before - now_ms, 0) + head.snapshot.timeout_s * 1000 + _USEFUL_MS
         self._bus.publish(Message(parts, control=True, useful_ms=useful_ms), list(rows))
+
+    def _order_wait_ms(self, row: Row, head: Head, now_ms: int) -> int:
+        """Return when to try an order again: however often it was sent already, some tries are left in the window."""
+        left_ms = head.deliver_before - now_ms
+        return min(self._wait_ms(row.sent_count), max(self._wait_ms(0), left_ms // _TRIES_LEFT))
 
     def _stop_again_at(self, row: Row, head: Head, now_ms: int) -> int:
         """Return when to look at a stop again; the pause must not run past the deadline."""

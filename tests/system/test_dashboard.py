@@ -298,4 +298,9 @@ def test_stock_flower_and_events_work_on_the_app(programs: Programs, redis_url: 
         return "stranger@fleet" in dump.output()
 
     wait_until(seen, 20, "the event")
-    wait_until(lambda: "stranger@fleet" in Dashboard(flower, port).workers(), 20, "the worker in Flower")
+
+    def shown() -> bool:
+        send(redis_url, ("worker-heartbeat", {"freq": 60}))
+        return "stranger@fleet" in Dashboard(flower, port).workers()
+
+    wait_until(shown, 20, "the worker in Flower")

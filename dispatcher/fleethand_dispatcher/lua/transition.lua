@@ -144,6 +144,7 @@ function apply.finished(instance, row, change, text)
     if not allowed(row, change.to, true) then return false end
     -- a host that has forgotten what it ran refuses the order that asks for it; that it ran is the better knowledge
     if change.to == 'Aborted' and row.started_at then return false end
+    if change.started_at and not row.started_at then step(row, 'Running', nil, change.started_at) end
     row.started_at = change.started_at or row.started_at
     if row.started_at then row.repeats = 1 end
     row.accepted_at = row.accepted_at or row.started_at
