@@ -6,36 +6,119 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import celery
 import psutil
-import redis
 
 from bench.figure import Figure, median_s, ms, times
 from bench.plain import app, shell
+from fleethand_common.clock import elapsed_s
 from fleethand_common.states import InvocationStatus
 from fleethand_dispatcher import Dispatcher
 from processes import BIN, Program, Programs
 from waiting import wait_until
+
+T = TypeVar("T")
 
 FLEET = 20
 IDLE_S = 30
 
 
 def measure(url: str, folder: Path) -> Iterator[Figure]:
-    """Yield the figures of real workers on the empty server at *url*."""
-    programs = Programs(folder / "programs")
+    """Yield the figures of real workers on the empty server at *url*; ours and the plain ones by turns, never both."""
+    plain = _with(_start_plain, url, folder / "plain", _measure_plain)
+    ours = _with(_start_worker, url, folder / "ours", lambda programs: _measure_ours(url, programs))
+    yield from _figures(ours, plain)
+
+
+class Measured(NamedTuple):
+    """What was measured of one kind of worker; durations in seconds."""
+
+    idle: "Idle"
+    cold_s: float
+    fleet_s: float
+    one_s: float
+
+
+class Idle(NamedTuple):
+    """What one worker costs while nothing is to be done."""
+
+    pss_mb: float
+    core_percent: float
+    connections: int
+
+
+def _with(
+    start: Callable[[Programs, int, dict[str, str]], Program], url: str, folder: Path, use: Callable[[list[Program]], T]
+) -> T:
+    programs = Programs(folder)
     environ = {"FLEETHAND_REDIS_URL": url, "BENCH_REDIS_URL": url}
     try:
         programs.start(BIN / "fleethand", "aggregator", name="aggregator", environ=environ)
-        ours = [_start_worker(programs, number, environ) for number in range(FLEET)]
-        plain = [_start_plain(programs, number, environ) for number in range(FLEET)]
-        with Dispatcher(url) as dispatcher, redis.Redis.from_url(url, decode_responses=True) as client:
-            _wait_ready(dispatcher, plain)
-            yield from _latency(dispatcher)
-            yield from _idle(client, ours[0], plain[0])
+        return use([start(programs, number, environ) for number in range(FLEET)])
     finally:
         programs.kill_all()
+
+
+def _measure_plain(programs: list[Program]) -> Measured:
+    for program in programs:
+        program.wait_for_output("ready.", 120)
+
+    def group() -> None:
+        signatures = [shell.signature(("echo hi",), queue=f"plain-{number}") for number in range(FLEET)]
+        celery.group(signatures)().get(timeout=30)
+
+    def one() -> None:
+        app.send_task("plain.shell", ["echo hi"], queue="plain-0").get(timeout=30, interval=0.001)
+
+    idle = _idle(programs[0])
+    cold_s = median_s(group, runs=1, warmup=0)
+    return Measured(idle, cold_s, median_s(group, runs=9, warmup=2), median_s(one, runs=100, warmup=10))
+
+
+def _measure_ours(url: str, programs: list[Program]) -> Measured:
+    everyone = [f"host-{number}" for number in range(FLEET)]
+    with Dispatcher(url) as dispatcher:
+        wait_until(lambda: len(dispatcher.describe_instances(online=True).items) == FLEET, 120, "our workers online")
+
+        def run(instance_ids: list[str]) -> None:
+            record = dispatcher.run_command(command_content="echo hi", instance_ids=instance_ids).wait(30)
+            assert record.invocation_status is InvocationStatus.SUCCESS
+
+        idle = _idle(programs[0])
+        cold_s = median_s(lambda: run(everyone), runs=1, warmup=0)
+        fleet_s = median_s(lambda: run(everyone), runs=50, warmup=5)
+        return Measured(idle, cold_s, fleet_s, median_s(lambda: run(["host-0"]), runs=100, warmup=10))
+
+
+def _figures(ours: Measured, plain: Measured) -> Iterator[Figure]:
+    bare_s = median_s(_fork_and_exec, runs=50, warmup=5)
+    group = f"Celery group of subprocess.run: {ms(plain.fleet_s)}"
+    what = f"{FLEET} workers, `echo hi`, call to Success"
+    yield Figure(what, ms(ours.fleet_s), "60 ms, 8 x", group, times(plain.fleet_s / ours.fleet_s))
+    cold = f"the first group: {ms(plain.cold_s)}"
+    what = f"{FLEET} workers, the first command after a quiet minute"
+    yield Figure(what, ms(ours.cold_s), "", cold, times(plain.cold_s / ours.cold_s))
+    one = f"apply_async().get(): {ms(plain.one_s)}"
+    yield Figure("one worker, `echo hi`, call to Success", ms(ours.one_s), "6 ms", one, times(plain.one_s / ours.one_s))
+    bare = f"subprocess.run: {ms(bare_s)}"
+    yield Figure("one worker, beside fork and exec alone", ms(ours.one_s), "", bare, times(ours.one_s / bare_s))
+    mine, theirs = ours.idle, plain.idle
+    beside = f"default Celery worker: {theirs.pss_mb:.1f} MB"
+    yield Figure("idle worker, memory", f"{mine.pss_mb:.1f} MB", "38 MB", beside, times(theirs.pss_mb / mine.pss_mb))
+    beside = f"default Celery worker: {theirs.core_percent:.3f} %"
+    least = 1 / IDLE_S  # in percent: one tick of the kernel's accounting, a hundredth of a second
+    share = f"{mine.core_percent:.3f} %" if mine.core_percent > least else f"below {least:.3f} %"
+    ratio = times(theirs.core_percent / max(mine.core_percent, least))
+    yield Figure("idle worker, share of a core", share, "0.1 %", beside, ratio)
+    beside = f"default Celery worker: {theirs.connections}"
+    ratio = times(theirs.connections / max(mine.connections, 1))
+    yield Figure("idle worker, connections to Redis", str(mine.connections), "2", beside, ratio)
+
+
+def _fork_and_exec() -> None:
+    subprocess.run(["/bin/sh", "-c", "echo hi"], capture_output=True, check=True)
 
 
 def _start_worker(programs: Programs, number: int, environ: dict[str, str]) -> Program:
@@ -62,78 +145,12 @@ def _start_plain(programs: Programs, number: int, environ: dict[str, str]) -> Pr
     return programs.start(BIN / "celery", *argv, name=f"plain-{number}", environ=environ)
 
 
-def _wait_ready(dispatcher: Dispatcher, plain: list[Program]) -> None:
-    wait_until(lambda: len(dispatcher.describe_instances(online=True).items) == FLEET, 120, "our workers online")
-    for program in plain:
-        program.wait_for_output("ready.", 120)
-
-
-def _latency(dispatcher: Dispatcher) -> Iterator[Figure]:
-    everyone = [f"host-{number}" for number in range(FLEET)]
-
-    def ours(instance_ids: list[str]) -> Callable[[], None]:
-        def call() -> None:
-            record = dispatcher.run_command(command_content="echo hi", instance_ids=instance_ids).wait(30)
-            assert record.invocation_status is InvocationStatus.SUCCESS
-
-        return call
-
-    def group() -> None:
-        signatures = [shell.signature(("echo hi",), queue=f"plain-{number}") for number in range(FLEET)]
-        celery.group(signatures)().get(timeout=30)
-
-    def one() -> None:
-        app.send_task("plain.shell", ["echo hi"], queue="plain-0").get(timeout=30, interval=0.001)
-
-    def bare() -> None:
-        subprocess.run(["/bin/sh", "-c", "echo hi"], capture_output=True, check=True)
-
-    fleet_s, group_s = median_s(ours(everyone), runs=25, warmup=3), median_s(group, runs=7, warmup=2)
-    beside = f"Celery group of subprocess.run: {ms(group_s)}"
-    yield Figure(
-        f"{FLEET} workers, `echo hi`, call to Success", ms(fleet_s), "60 ms, 8 x", beside, times(group_s / fleet_s)
-    )
-    one_s, plain_s = median_s(ours(["host-0"]), runs=50, warmup=5), median_s(one, runs=50, warmup=5)
-    bare_s = median_s(bare, runs=50, warmup=5)
-    yield Figure(
-        "one worker, the same", ms(one_s), "6 ms", f"apply_async().get(): {ms(plain_s)}", times(plain_s / one_s)
-    )
-    yield Figure(
-        "one worker, beside fork and exec alone", ms(one_s), "", f"subprocess.run: {ms(bare_s)}", times(one_s / bare_s)
-    )
-
-
-def _idle(client: "redis.Redis", ours: Program, plain: Program) -> Iterator[Figure]:
-    our_family, plain_family = _family(ours.pid), _family(plain.pid)
-    begin = time.monotonic()
-    before = [_cpu_s(our_family), _cpu_s(plain_family)]
-    time.sleep(IDLE_S)  # the figure is what they burn in this time, there is nothing to wait for
-    spent = time.monotonic() - begin
-    after = [_cpu_s(our_family), _cpu_s(plain_family)]
-    our_cpu, plain_cpu = ((late - early) / spent * 100 for late, early in zip(after, before, strict=True))
-    our_pss, plain_pss = _pss_mb(our_family), _pss_mb(plain_family)
-    yield Figure(
-        "idle worker, proportional memory",
-        f"{our_pss:.1f} MB",
-        "38 MB",
-        f"default Celery worker: {plain_pss:.1f} MB",
-        times(plain_pss / our_pss),
-    )
-    yield Figure(
-        "idle worker, share of a core",
-        f"{our_cpu:.3f} %",
-        "0.1 %",
-        f"default Celery worker: {plain_cpu:.3f} %",
-        times(plain_cpu / max(our_cpu, 0.001)),
-    )
-    our_links, plain_links = (_connections(client, family) for family in (our_family, plain_family))
-    yield Figure(
-        "idle worker, connections to Redis",
-        str(our_links),
-        "2",
-        f"default Celery worker: {plain_links}",
-        times(plain_links / max(our_links, 1)),
-    )
+def _idle(program: Program) -> Idle:
+    family = _family(program.pid)
+    begin_s, before_s = elapsed_s(), _cpu_s(family)
+    time.sleep(IDLE_S)  # the figure is what it burns in this time, there is nothing to wait for
+    burnt = (_cpu_s(family) - before_s) / (elapsed_s() - begin_s) * 100
+    return Idle(_pss_mb(family), burnt, _connections(family))
 
 
 def _family(pid: int) -> list[psutil.Process]:
@@ -149,9 +166,9 @@ def _cpu_s(family: list[psutil.Process]) -> float:
     return statistics.fsum(sum(process.cpu_times()[:2]) for process in family)
 
 
-def _connections(client: "redis.Redis", family: list[psutil.Process]) -> int:
-    ports = set()
+def _connections(family: list[psutil.Process]) -> int:
+    links = 0
     for process in family:
         with contextlib.suppress(psutil.Error):
-            ports |= {link.laddr.port for link in process.net_connections("tcp") if link.laddr}
-    return sum(int(entry["addr"].rsplit(":", 1)[1]) in ports for entry in client.client_list())
+            links += sum(link.status == psutil.CONN_ESTABLISHED for link in process.net_connections("tcp"))
+    return links

@@ -48,7 +48,7 @@ def with_mark(text: str) -> list[psutil.Process]:
 @pytest.mark.usefixtures("host")
 def test_worker_reports_start_and_success_when_a_command_exits_zero(line: ControlLine) -> None:
     """One order makes one Started and one Finished, with output and times."""
-    order = line.order("t-echo", "echo hi; echo there >&2")
+    order = line.order("t-echo", "echo hi; echo there >&2; sleep 0.1")
     outcome = line.outcome("t-echo")
     started = line.wait_for(Started, "t-echo")
     assert (outcome.status, outcome.exit_code, outcome.output) == (InstanceStatus.SUCCESS, 0, "hi\nthere\n")

@@ -116,7 +116,7 @@ class Executor:
             self.conclude(execution, self._outcomes.refused(execution.invocation_id, code, text))
             return
         execution.is_own_child = True
-        logger.info("event=started invocation=%s pid=%d", execution.invocation_id, execution.pid)
+        logger.debug("event=started invocation=%s pid=%d", execution.invocation_id, execution.pid)
         self.watch(execution)
         with _at_own_risk():
             execution.listener.started(execution.pid)

@@ -30,7 +30,7 @@ class Formatter(logging.Formatter):
             frames = traceback.extract_tb(record.exc_info[2], -4)
             places = ">".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
             line += f" exception={record.exc_info[0].__name__} at={places}"
-        return _PASSWORD.sub(r"\1:******@", line)
+        return _PASSWORD.sub(r"\1:******@", line) if "://" in line else line
 
 
 def _quote(text: str) -> str:

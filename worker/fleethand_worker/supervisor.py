@@ -4,6 +4,7 @@ It is forked from the worker and needs it no more: whatever becomes of the worke
 It must not return into the worker's code, nor touch its sockets. When it is done, it may be given another execution.
 """
 
+import functools
 import gc
 import os
 import signal
@@ -29,6 +30,7 @@ from fleethand_worker.supervision import Ending, Supervision
 
 EXECUTIONS_MAX = 200
 """After this many a fresh process takes over, whatever may have gathered in this one."""
+_COLLECT_EVERY = 16
 _REQUEST_BYTES = 8192
 
 STARTED, FINISHED = b"S", b"F"
@@ -89,13 +91,14 @@ def serve(assignment: Assignment, lock: int, writer: int, link: socket.socket | 
     try:
         gc.disable()  # a collection would copy every page that the worker and this process share
         _detach((lock, writer) if link is None else (lock, writer, link.fileno()))
-        for _ in range(EXECUTIONS_MAX):
+        for served in range(EXECUTIONS_MAX):
             _supervise(assignment, writer)
             os.close(writer)
             os.close(lock)
             if link is None or _has_children():
                 break
-            gc.collect()
+            if served % _COLLECT_EVERY == 0:
+                gc.collect()
             if (received := _receive(link, linger_s)) is None:
                 break
             data, (lock, writer) = received
@@ -103,6 +106,12 @@ def serve(assignment: Assignment, lock: int, writer: int, link: socket.socket | 
         code = 0
     finally:
         os._exit(code)
+
+
+@functools.cache
+def _own_start_time() -> str:
+    """Return when this process was started; asked in a supervisor only, never before the fork."""
+    return linux.start_time(os.getpid())
 
 
 def _has_children() -> bool:
@@ -214,7 +223,7 @@ class _Run:
         self._to.entry.write_state(
             State(
                 pid=os.getpid(),
-                start_time=linux.start_time(os.getpid()),
+                start_time=_own_start_time(),
                 boot_id=self._to.boot_id,
                 started_at_ms=self._began_ms,
             )
