@@ -30,7 +30,7 @@ check: $(STAMP)  ## Lint, format, types, import contracts, file sizes and unit t
 	$(BIN)/pytest tests/unit
 
 test: $(STAMP)  ## Every test; T=path selects some
-	$(BIN)/pytest -n 4 --dist worksteal --durations=5 $(T)
+	$(BIN)/pytest -n 3 --dist worksteal --durations=5 $(T)
 
 bench: $(STAMP)  ## Measure beside plain Celery and raw Redis, write docs/benchmarks.md
 	PYTHONPATH=tests $(BIN)/python -m bench

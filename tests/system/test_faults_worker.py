@@ -12,6 +12,8 @@ from fleethand_dispatcher.models import InvocationResult
 from waiting import wait_until
 
 SHORT = "echo one; sleep 0.8; echo two; exit 7"
+LONG = SHORT.replace("0.8", "5")
+"""Goes on while a worker starts, on a busy machine too."""
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def fleet(fleet: Fleet) -> Fleet:
 
 def test_killed_worker_follows_its_command_when_it_is_back(fleet: Fleet) -> None:
     """kill -9 in mid-command: the supervisor goes on, the next worker follows it, the true outcome arrives."""
-    invocation = fleet.run(SHORT)
+    invocation = fleet.run(LONG)
     fleet.wait_started(invocation)
     fleet.workers["host-1"].kill()
 
