@@ -2,23 +2,28 @@
 
 Protocol history:
 1: the first.
+2: orders come as letters with a token, signed and sealed; reports go up sealed; policies.
 """
 
+from enum import StrEnum
 from typing import Literal
 
 import msgspec
 
 from fleethand_common.commands import CommandType, Interpolation, TerminationMode
+from fleethand_common.signing import PublicKey
 from fleethand_common.states import InstanceStatus
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 EXECUTE_TASK = "fleethand.execute"
 STOP_TASK = "fleethand.stop"
-"""The two Celery tasks that a host has."""
+POLICY_TASK = "fleethand.policy"
+"""The Celery tasks that a host has."""
 
 INSTANCE_HEADER = "fleethand_instance_id"
 ATTEMPT_HEADER = "fleethand_attempt"
+TOKEN_HEADER = "fleethand_token"  # noqa: S105 - a header's name
 """What differs from instance to instance rides in the headers, so that one body serves a whole invocation."""
 
 
@@ -56,6 +61,20 @@ class StopOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     invocation_id: str
     deliver_before_ms: int
     """Until when the order that it stops could still arrive; the host remembers the stop that long."""
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What holds for every host until the next one: whom to trust, and whether anything may be started.
+
+    A host takes it only if `sequence` is higher than that of the policy it has.
+    """
+
+    version: int = PROTOCOL_VERSION
+    sequence: int
+    issued_at_ms: int
+    keys: list[PublicKey]
+    frozen: bool = False
+    frozen_reason: str = ""
 
 
 class _Report(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
@@ -103,6 +122,39 @@ class Finished(_ExecutionReport, frozen=True, kw_only=True, tag="finished", forb
     dropped: int = 0
 
 
+class Refusal(StrEnum):
+    """Why a host did not take a message; each is told to the control plane, which writes it into the audit log."""
+
+    UNSIGNED = "Unsigned"
+    """It has no token, or one that is none."""
+    NOT_SEALED_FOR_ME = "NotSealedForMe"
+    """Its token does not open under this host's key."""
+    ALTERED = "Altered"
+    """The letter is not the one that the token is for, or the signature does not fit."""
+    UNTRUSTED_KEY = "UntrustedKey"
+    """Signed with a key that is unknown, revoked or outside of its dates."""
+    OTHER_INSTANCE = "OtherInstance"
+    """Signed for other instances."""
+    EXPIRED = "Expired"
+    """Its time to be started is over."""
+    SEEN_BEFORE = "SeenBefore"
+    """A policy that is not newer than the one in force."""
+    UNREADABLE = "Unreadable"
+    """Well signed, but nothing that this worker can read."""
+
+
+class Refused(_Report, frozen=True, kw_only=True, tag="refused", forbid_unknown_fields=True):
+    """A message that this host did not trust; `invocation_id` is what the message claims, empty if nothing.
+
+    It is about a message, not about an invocation: a forged copy must not end what a genuine order will start.
+    """
+
+    at_ms: int
+    reason: Refusal
+    detail: str = ""
+    invocation_id: str = ""
+
+
 class Heartbeat(_Report, frozen=True, kw_only=True, tag="heartbeat", forbid_unknown_fields=True):
     """The host lives. `hello` marks the first one after a start or a reconnect: what was sent before may be lost."""
 
@@ -120,13 +172,21 @@ class Heartbeat(_Report, frozen=True, kw_only=True, tag="heartbeat", forbid_unkn
     queued: int = 0
     executions: int = 0
     """Executions since the state directory was made."""
+    policy_sequence: int = 0
+    """Of the policy that this host follows."""
+    frozen: bool = False
+    session: str = ""
+    """Made at each start of the worker: two of them in turn mean two hosts with one identity."""
+    fingerprint: str = ""
+    """Of the machine, as `register` took it."""
 
 
 ExecutionReport = Accepted | Started | OutputChunk | Finished
-Report = Accepted | Started | OutputChunk | Finished | Heartbeat
+Report = Accepted | Started | OutputChunk | Finished | Heartbeat | Refused
 
 encode = msgspec.json.Encoder().encode
 decode_order = msgspec.json.Decoder(ExecutionOrder).decode
 decode_stop = msgspec.json.Decoder(StopOrder).decode
+decode_policy = msgspec.json.Decoder(Policy).decode
 decode_report = msgspec.json.Decoder(Report).decode
 """Each raises `msgspec.DecodeError` (a ValueError) for anything else than what it is for."""

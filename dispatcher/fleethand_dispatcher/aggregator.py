@@ -15,7 +15,7 @@ import msgspec
 
 from fleethand_common import ids
 from fleethand_common.clock import elapsed_s
-from fleethand_common.messages import ExecutionReport, Heartbeat, Report, decode_report
+from fleethand_common.messages import ExecutionReport, Heartbeat, Refused, Report, decode_report
 from fleethand_dispatcher.applying import PoisonedReportError, change_for
 from fleethand_dispatcher.bus import RedisOrderBus, RedisReportBus
 from fleethand_dispatcher.changes import Change
@@ -101,7 +101,7 @@ class Aggregator:
                 earlier = heartbeats.get(report.instance_id)
                 hello = report.hello or (earlier is not None and earlier.hello)
                 heartbeats[report.instance_id] = msgspec.structs.replace(report, hello=hello)
-            elif report is not None:
+            elif report is not None and not isinstance(report, Refused):
                 executions.append((report, raw))
         self._apply_executions(executions)
         if heartbeats:
@@ -168,7 +168,7 @@ def _check_ids(report: Report) -> None:
     """Refuse ids that are none: they become parts of keys, and one that names another key would stop us for ever."""
     if not ids.is_instance_id(report.instance_id):
         raise PoisonedReportError("the instance id is none")
-    if not isinstance(report, Heartbeat) and not ids.is_invocation_id(report.invocation_id):
+    if isinstance(report, ExecutionReport) and not ids.is_invocation_id(report.invocation_id):
         raise PoisonedReportError("the invocation id is none")
 
 

@@ -20,6 +20,8 @@
 | `fleethand:instance:<i>:open` | sorted set, invocations that it must still get a message for, an order or a stop |
 | `fleethand:instance:<i>:invocations` | sorted set, the invocations that target it |
 | `fleethand:token:<verb>:<token>` | string, what a client token stands for; gone after a day |
+| `fleethand:hosts` | hash, instance id to what was agreed with it when it was enrolled (sealed) |
+| `fleethand:hosts:version` | number that grows whenever a host is enrolled or gone |
 | `fleethand:results` | number of rows held |
 | `fleethand:day:<date>` | number of invocations of that day; gone after two |
 | `fleethand:aggregators` | hash, aggregator id to when it last took reports |
@@ -38,6 +40,8 @@ WATCH = "fleethand:watch"
 INSTANCES = "fleethand:instances"
 SEEN = "fleethand:seen"
 INVOKED = "fleethand:invoked"
+HOSTS = "fleethand:hosts"
+HOSTS_VERSION = "fleethand:hosts:version"
 RESULTS = "fleethand:results"
 AGGREGATORS = "fleethand:aggregators"
 TAKEN_PREFIX = "fleethand:reports:taken:"

@@ -1,6 +1,8 @@
 """The control plane's settings; each is declared once, here."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from fleethand_common import limits
 from fleethand_common.settings import setting
@@ -11,6 +13,7 @@ class Settings:
     """What an operator may change about the dispatcher, the aggregator, the beat, the dashboard and the CLI."""
 
     redis_url: str = setting("redis://127.0.0.1:6379/0", help="the Redis or Valkey server", secret=True)
+    keys_dir: str = setting("", help="folder of the control plane's keys; /etc/fleethand/keys, or as a user ~/.config")
     region_id: str = setting("local", help="value of {{ACS::RegionId}}")
     account_id: str = setting("0", help="value of {{ACS::AccountId}}")
 
@@ -42,3 +45,11 @@ class Settings:
     dashboard_workers: int = setting(20_000, help="hosts that the dashboard remembers")
     dashboard_tasks: int = setting(50_000, help="executions that the dashboard remembers")
     dashboard_offline_s: int = setting(86_400, help="seconds after which the dashboard forgets an offline host")
+
+    def keys_path(self) -> Path:
+        """Return the folder of the control plane's keys."""
+        if self.keys_dir:
+            return Path(self.keys_dir).expanduser()
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            return Path("/etc/fleethand/keys")
+        return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "fleethand" / "keys"

@@ -1,0 +1,83 @@
+"""Writes letters: signs what goes down, and seals what is secret for each host that may read it."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from fleethand_common import letters, messages, sealing, signing
+from fleethand_common.letters import Letter, Token
+from fleethand_common.signing import Kind
+from fleethand_dispatcher.keyring import Keyring
+from fleethand_dispatcher.peers import Peers
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Written(NamedTuple):
+    """A letter, and the token of each instance that can be trusted with it; others are not enrolled."""
+
+    letter: bytes
+    """JSON of a `Letter`."""
+    tokens: Mapping[str, str]
+
+
+class LetterWriter:
+    """Turns messages into what may lie in anybody's queue."""
+
+    def __init__(self, keyring: Keyring, peers: Peers) -> None:
+        self._keyring = keyring
+        self._peers = peers
+
+    def execute(self, order: messages.ExecutionOrder, instance_ids: Sequence[str]) -> Written:
+        """Write an order; only its instances can read it.
+
+        Raises:
+            KeyringError: this control plane has no key to sign with.
+        """
+        message, key = messages.encode(order), sealing.new_key()
+        letter = Letter(
+            invocation_id=order.invocation_id,
+            version=messages.PROTOCOL_VERSION,
+            sealed=sealing.seal(message, key),
+        )
+        peers = self._peers.keys_of(instance_ids)
+        signer = self._keyring.signer(order.created_at_ms)
+        tokens: dict[str, str] = {}
+        for group in letters.groups(list(peers)):
+            signature = signer.sign(signing.statement(Kind.EXECUTE, message, group))
+            packed = letters.pack(Token(key, signature, signer.key.key_id, tuple(group)))
+            for name in group:
+                tokens[name] = base64.b64encode(sealing.seal(packed, peers[name].down)).decode()
+        return Written(_encode(letter), tokens)
+
+    def stop(self, stop: messages.StopOrder, instance_ids: Sequence[str], at_ms: int) -> Written:
+        """Write a stop; it holds no secret and is not sealed.
+
+        Raises:
+            KeyringError: this control plane has no key to sign with.
+        """
+        message = messages.encode(stop)
+        letter = Letter(invocation_id=stop.invocation_id, version=messages.PROTOCOL_VERSION, plain=message)
+        signer = self._keyring.signer(at_ms)
+        tokens: dict[str, str] = {}
+        for group in letters.groups(list(instance_ids)):
+            signature = signer.sign(signing.statement(Kind.STOP, message, group))
+            token = base64.b64encode(letters.plain_token(signature, signer.key.key_id, group)).decode()
+            tokens.update(dict.fromkeys(group, token))
+        return Written(_encode(letter), tokens)
+
+    def policy(self, policy: messages.Policy) -> tuple[bytes, str]:
+        """Write a policy, which is the same for every host; returns the letter and its token.
+
+        Raises:
+            KeyringError: this control plane has no key to sign with.
+        """
+        message = messages.encode(policy)
+        letter = Letter(invocation_id="", version=messages.PROTOCOL_VERSION, plain=message)
+        signer = self._keyring.signer(policy.issued_at_ms)
+        audience = (signing.EVERYONE,)
+        signature = signer.sign(signing.statement(Kind.POLICY, message, audience))
+        token = letters.plain_token(signature, signer.key.key_id, audience)
+        return _encode(letter), base64.b64encode(token).decode()
