@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from enrolled import enrol_worker, keyring_in
+from fleethand_dispatcher.keyring import Keyring
 from processes import BIN, Programs, clean_environment
 from servers import running_server
 from waiting import wait_until
@@ -19,13 +21,15 @@ HOSTS = ("host-1", "host-2", "host-3")
 class Cli:
     """Runs `fleethand` on one server."""
 
-    def __init__(self, url: str, programs: Programs) -> None:
+    def __init__(self, url: str, programs: Programs, keyring: Keyring) -> None:
         self.url = url
+        self.keyring = keyring
         self.programs = programs
 
     def environ(self, extra: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of a run: the server by FLEETHAND_REDIS_URL, short deadlines."""
-        return clean_environment(**{"FLEETHAND_REDIS_URL": self.url, "FLEETHAND_DELIVERY_WINDOW_S": "3", **extra})
+        ours = {"FLEETHAND_REDIS_URL": self.url, "FLEETHAND_KEYS_DIR": str(self.keyring.folder)}
+        return clean_environment(**{**ours, "FLEETHAND_DELIVERY_WINDOW_S": "3", **extra})
 
     def __call__(self, *args: str, stdin: str | None = None, **environ: str) -> "subprocess.CompletedProcess[str]":
         """Run to the end."""
@@ -73,12 +77,14 @@ def running_fleet(folder: Path) -> Iterator[Cli]:
     """Start a server with persistence, an aggregator and three hosts; yields when all are online."""
     programs = Programs(folder / "programs")
     with running_server(folder / "valkey", arguments=("--appendonly", "yes")) as server:
-        cli = Cli(server.url, programs)
+        cli = Cli(server.url, programs, keyring_in(folder / "keys"))
         try:
             environ = {"FLEETHAND_REDIS_URL": server.url}
-            programs.start(BIN / "fleethand", "aggregator", environ=environ)
+            keys = {"FLEETHAND_KEYS_DIR": str(cli.keyring.folder)}
+            programs.start(BIN / "fleethand", "aggregator", environ={**environ, **keys})
             for number, host in enumerate(HOSTS):
                 state = folder / "programs" / host
+                enrol_worker(server.url, cli.keyring, host, state)
                 tag = f"env={'prod' if number < 2 else 'test'}"
                 argv = ("start", "--instance-id", host, "--state-dir", state, "--tag", tag)
                 programs.start(BIN / "fleethand-worker", *argv, name=host, environ=environ)

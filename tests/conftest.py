@@ -7,6 +7,8 @@ import pytest
 import redis
 from hypothesis import settings
 
+from enrolled import enrol_worker, keyring_in
+from fleethand_dispatcher.keyring import Keyring
 from processes import BIN, Program, Programs
 from servers import Server, running_server
 
@@ -19,6 +21,12 @@ def session_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
     """One server per test process."""
     with running_server(tmp_path_factory.mktemp("valkey")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def keyring(tmp_path_factory: pytest.TempPathFactory) -> Keyring:
+    """The keys of the test process's control plane."""
+    return keyring_in(tmp_path_factory.mktemp("control") / "keys")
 
 
 @pytest.fixture
@@ -60,7 +68,7 @@ def programs(tmp_path: Path) -> Iterator[Programs]:
 
 
 @pytest.fixture
-def worker_process(programs: Programs, request: pytest.FixtureRequest) -> Callable[..., Program]:
+def worker_process(programs: Programs, keyring: Keyring, request: pytest.FixtureRequest) -> Callable[..., Program]:
     """Start a worker: `worker_process("host-1", state_dir=…, heartbeat_interval_s=1)`; other arguments are settings.
 
     The same instance id has the same state directory, so that a second call is a restart. `redis_url` is this test's.
@@ -69,6 +77,7 @@ def worker_process(programs: Programs, request: pytest.FixtureRequest) -> Callab
     def start(instance_id: str = "host-1", **settings: object) -> Program:
         values = {"instance_id": instance_id, "state_dir": programs.folder / "state" / instance_id, **settings}
         url = values.pop("redis_url", None) or request.getfixturevalue("redis_url")
+        enrol_worker(str(url), keyring, instance_id, Path(str(values["state_dir"])))
         environ = {"FLEETHAND_REDIS_URL": str(url), **_environment(values)}
         return programs.start(BIN / "fleethand-worker", "start", name=f"worker-{instance_id}", environ=environ)
 
@@ -76,14 +85,14 @@ def worker_process(programs: Programs, request: pytest.FixtureRequest) -> Callab
 
 
 @pytest.fixture
-def control_plane(programs: Programs, request: pytest.FixtureRequest) -> Callable[..., Program]:
+def control_plane(programs: Programs, keyring: Keyring, request: pytest.FixtureRequest) -> Callable[..., Program]:
     """Start an aggregator: `control_plane(redeliver_after_s=1)`; arguments are settings, `redis_url` is this test's."""
 
     def start(**settings: object) -> Program:
         url = str(settings.pop("redis_url", None) or request.getfixturevalue("redis_url"))
-        return programs.start(
-            BIN / "fleethand", "aggregator", "--redis-url", url, name="aggregator", environ=_environment(settings)
-        )
+        environ = {"FLEETHAND_KEYS_DIR": str(keyring.folder), **_environment(settings)}
+        argv = (BIN / "fleethand", "aggregator", "--redis-url", url)
+        return programs.start(*argv, name="aggregator", environ=environ)
 
     return start
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from enrolled import enrol_worker, keyring_in
 from fleethand_dispatcher import Dispatcher, keys
 from fleethand_dispatcher.bus import Message, RedisOrderBus
 from fleethand_dispatcher.envelope import order_parts
@@ -38,9 +39,11 @@ class Fleet:
         self.server = server
         self.programs = programs
         self.plane_settings = {"redeliver_after_s": 0.5, "lease_s": 5, "stop_grace_s": 1, **settings}
+        self.keyring = keyring_in(folder / "keys")
+        self.plane_settings["keys_dir"] = str(self.keyring.folder)
         self.settings = Settings(redis_url=server.url, **self.plane_settings)
         self.dispatcher = Dispatcher(settings=self.settings)
-        self.store = Store.at(server.url)
+        self.store = Store.at(server.url, self.keyring.vault)
         self.ledger = programs.folder / "ledger"
         self.workers: dict[str, Program] = {}
         self.aggregators: list[Program] = []
@@ -74,6 +77,7 @@ class Fleet:
             "reconnect_jitter_s": 0.3,
             **settings,
         }
+        enrol_worker(self.server.url, self.keyring, instance_id, Path(values["state_dir"]))
         environ = {str(k): str(v) for k, v in values.pop("environ", {}).items()}
         environ |= {f"FLEETHAND_{name.upper()}": str(value) for name, value in values.items()}
         argv = (*prefix, BIN / "fleethand-worker", "start")

@@ -6,16 +6,19 @@ from typing import Any
 
 import redis
 
-from fleethand_common import celery_config, messages
+from fleethand_common import celery_config, messages, sealing
+from fleethand_common.credentials import Provision
 from fleethand_common.states import InstanceStatus
 
 
 class ScriptedHost:
     """One host, as the control plane sees it."""
 
-    def __init__(self, client: "redis.Redis[Any]", instance_id: str) -> None:
+    def __init__(self, client: "redis.Redis[Any]", provision: Provision) -> None:
         self.client = client
-        self.instance_id = instance_id
+        self.credentials = provision.credentials
+        self.instance_id = self.credentials.instance_id
+        self.keys = sealing.pair_keys(self.credentials.box_secret, self.credentials.control_public)
 
     def beat(self, *, hello: bool = False, name: str = "", tags: dict[str, str] | None = None) -> None:
         """Send a heartbeat."""

@@ -4,6 +4,9 @@ import msgspec
 
 from fleethand_common.signing import PublicKey
 
+PROVISION_FILE = "provision.json"
+"""In a worker's state folder: an identity that somebody put there; the worker takes it in when it starts."""
+
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A host's identity; `box_secret` was made on the host where it enrolled itself, and never left it.

@@ -3,7 +3,7 @@
 The letter rides in the Celery message's body, the token in its headers, so that one body serves a whole invocation.
 What is secret is encrypted once, under a key of that letter alone; the token holds this key, the signature and its
 audience, sealed for one host. So nobody but the host learns anything from a message, and a token is of no use to any
-other. A letter without secrets (a stop, a policy) is plain, and so is its token.
+other. A letter without secrets (a stop, a directive) is plain, and so is its token.
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,7 +2,7 @@
 
 Protocol history:
 1: the first.
-2: orders come as letters with a token, signed and sealed; reports go up sealed; policies.
+2: orders come as letters with a token, signed and sealed; reports go up sealed; directives.
 """
 
 from enum import StrEnum
@@ -18,7 +18,7 @@ PROTOCOL_VERSION = 2
 
 EXECUTE_TASK = "fleethand.execute"
 STOP_TASK = "fleethand.stop"
-POLICY_TASK = "fleethand.policy"
+DIRECTIVE_TASK = "fleethand.directive"
 """The Celery tasks that a host has."""
 
 INSTANCE_HEADER = "fleethand_instance_id"
@@ -63,10 +63,10 @@ class StopOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Until when the order that it stops could still arrive; the host remembers the stop that long."""
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Directive(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What holds for every host until the next one: whom to trust, and whether anything may be started.
 
-    A host takes it only if `sequence` is higher than that of the policy it has.
+    A host takes it only if `sequence` is higher than that of the directive it has.
     """
 
     version: int = PROTOCOL_VERSION
@@ -138,7 +138,7 @@ class Refusal(StrEnum):
     EXPIRED = "Expired"
     """Its time to be started is over."""
     SEEN_BEFORE = "SeenBefore"
-    """A policy that is not newer than the one in force."""
+    """A directive that is not newer than the one in force."""
     UNREADABLE = "Unreadable"
     """Well signed, but nothing that this worker can read."""
 
@@ -172,8 +172,8 @@ class Heartbeat(_Report, frozen=True, kw_only=True, tag="heartbeat", forbid_unkn
     queued: int = 0
     executions: int = 0
     """Executions since the state directory was made."""
-    policy_sequence: int = 0
-    """Of the policy that this host follows."""
+    directive_sequence: int = 0
+    """Of the directive that this host follows."""
     frozen: bool = False
     session: str = ""
     """Made at each start of the worker: two of them in turn mean two hosts with one identity."""
@@ -187,6 +187,6 @@ Report = Accepted | Started | OutputChunk | Finished | Heartbeat | Refused
 encode = msgspec.json.Encoder().encode
 decode_order = msgspec.json.Decoder(ExecutionOrder).decode
 decode_stop = msgspec.json.Decoder(StopOrder).decode
-decode_policy = msgspec.json.Decoder(Policy).decode
+decode_directive = msgspec.json.Decoder(Directive).decode
 decode_report = msgspec.json.Decoder(Report).decode
 """Each raises `msgspec.DecodeError` (a ValueError) for anything else than what it is for."""

@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
     EXECUTE = "execute"
     STOP = "stop"
-    POLICY = "policy"
+    DIRECTIVE = "directive"
 
 
 class SignatureError(ValueError):

@@ -21,6 +21,7 @@ from fleethand_dispatcher.bus import RedisOrderBus, RedisReportBus
 from fleethand_dispatcher.changes import Change
 from fleethand_dispatcher.connection import SERVER_ERRORS, is_servers_fault, masked
 from fleethand_dispatcher.courier import Courier
+from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.reaper import Reaper
 from fleethand_dispatcher.rows import Head
 from fleethand_dispatcher.settings import Settings
@@ -36,8 +37,9 @@ _RETRY_MAX_S = 5.0
 class Aggregator:
     """Applies reports to the records of one server."""
 
-    def __init__(self, store: Store, settings: Settings, *, aggregator_id: str | None = None) -> None:
+    def __init__(self, store: Store, settings: Settings, keyring: Keyring, *, aggregator_id: str | None = None) -> None:
         self._store = store
+        self._keyring = keyring
         self._settings = settings
         self._reports = RedisReportBus(store.client, aggregator_id or uuid.uuid4().hex)
         self._courier = Courier(store, RedisOrderBus(store.client), settings)
@@ -177,9 +179,10 @@ def main(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    store = Store.at(settings.redis_url)
+    keyring = Keyring.load(settings.keys_path())
+    store = Store.at(settings.redis_url, keyring.vault)
     logger.info("aggregating reports of %s", masked(settings.redis_url))
     try:
-        Aggregator(store, settings).run(stop)
+        Aggregator(store, settings, keyring).run(stop)
     finally:
         store.close()

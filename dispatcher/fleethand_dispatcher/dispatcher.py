@@ -20,6 +20,7 @@ from fleethand_dispatcher.courier import Courier
 from fleethand_dispatcher.dead_reports import DeadReports
 from fleethand_dispatcher.fleet import Fleet
 from fleethand_dispatcher.invocation import RETRY_BY_DEFAULT, Invocation
+from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.models import (
     CloudAssistantStatus,
     Command,
@@ -49,14 +50,18 @@ class Dispatcher:
     Args:
         redis_url: the server; without it, the one of *settings*.
         settings: everything else; the defaults are fine.
+        keyring: the control plane's keys; without it, those in the folder that *settings* name.
 
     Every method raises `RequestError` with the API's code for a request that cannot be met, and
     `ServerUnavailableError` when Redis cannot be reached.
     """
 
-    def __init__(self, redis_url: str | None = None, *, settings: Settings | None = None) -> None:
+    def __init__(
+        self, redis_url: str | None = None, *, settings: Settings | None = None, keyring: Keyring | None = None
+    ) -> None:
         self._settings = settings or Settings()
-        self._store = Store.at(redis_url or self._settings.redis_url)
+        self._keyring = keyring or Keyring.load(self._settings.keys_path())
+        self._store = Store.at(redis_url or self._settings.redis_url, self._keyring.vault)
         courier = Courier(self._store, RedisOrderBus(self._store.client), self._settings)
         self._catalogue = Catalogue(self._store, self._settings)
         self._runner = Runner(self._store, courier, self._catalogue, self._settings)
@@ -71,10 +76,14 @@ class Dispatcher:
         Raises:
             SettingsError: nothing runs there.
         """
-        from fleethand_dispatcher.stack.data_dir import default_data_dir, resolve_redis_url  # noqa: PLC0415 - POSIX only
+        from fleethand_dispatcher.stack.data_dir import (  # noqa: PLC0415 - POSIX only
+            DataDir,
+            default_data_dir,
+            resolve_redis_url,
+        )
 
         folder = default_data_dir() if data is None else Path(data)
-        return cls(resolve_redis_url(folder))
+        return cls(resolve_redis_url(folder), keyring=Keyring.load(DataDir(folder).keys))
 
     def __enter__(self) -> "Dispatcher":
         return self

@@ -4,7 +4,7 @@
 |---|---|---|
 | `vault.key` | seals the records | every part of the control plane |
 | `box.key` | opens reports, seals orders | every part of the control plane |
-| `signing/<name>.json` | signs orders, stops and policies | who starts and stops: the API, the CLI, the beat |
+| `signing/<name>.json` | signs orders, stops and directives | who starts and stops: the API, the CLI, the beat |
 
 An aggregator works without `signing/`, so whoever takes it over cannot run a command.
 """

@@ -68,16 +68,16 @@ class LetterWriter:
             tokens.update(dict.fromkeys(group, token))
         return Written(_encode(letter), tokens)
 
-    def policy(self, policy: messages.Policy) -> tuple[bytes, str]:
-        """Write a policy, which is the same for every host; returns the letter and its token.
+    def directive(self, directive: messages.Directive) -> tuple[bytes, str]:
+        """Write a directive, which is the same for every host; returns the letter and its token.
 
         Raises:
             KeyringError: this control plane has no key to sign with.
         """
-        message = messages.encode(policy)
+        message = messages.encode(directive)
         letter = Letter(invocation_id="", version=messages.PROTOCOL_VERSION, plain=message)
-        signer = self._keyring.signer(policy.issued_at_ms)
+        signer = self._keyring.signer(directive.issued_at_ms)
         audience = (signing.EVERYONE,)
-        signature = signer.sign(signing.statement(Kind.POLICY, message, audience))
+        signature = signer.sign(signing.statement(Kind.DIRECTIVE, message, audience))
         token = letters.plain_token(signature, signer.key.key_id, audience)
         return _encode(letter), base64.b64encode(token).decode()

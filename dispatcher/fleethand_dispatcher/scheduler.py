@@ -15,6 +15,7 @@ from fleethand_common.clock import elapsed_s
 from fleethand_common.errors import FleethandError
 from fleethand_dispatcher.celery_app import settings_from_environment
 from fleethand_dispatcher.connection import guarded
+from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.lease import Holder, Lease
 from fleethand_dispatcher.retention import sweep
 from fleethand_dispatcher.store import Store
@@ -43,7 +44,8 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
     def setup_schedule(self) -> None:
         """Open the records; Celery's own entries are not wanted."""
         self._settings = settings_from_environment()
-        self._store = Store.at(self._settings.redis_url)
+        self._keyring = Keyring.load(self._settings.keys_path())
+        self._store = Store.at(self._settings.redis_url, self._keyring.vault)
         self._lease = Lease(self._store.client)
 
     def tick(self, *_: Any, **__: Any) -> float:

@@ -8,8 +8,10 @@ import msgspec
 from fleethand_dispatcher import keys
 from fleethand_dispatcher.command_records import CommandRecords
 from fleethand_dispatcher.connection import connect
+from fleethand_dispatcher.host_records import HostRecords
 from fleethand_dispatcher.instance_records import InstanceRecords
 from fleethand_dispatcher.invocation_records import InvocationRecords
+from fleethand_dispatcher.vault import Vault
 
 if TYPE_CHECKING:
     import redis
@@ -27,18 +29,20 @@ class ClientToken(msgspec.Struct, frozen=True):
 
 
 class Store:
-    """All records of one server."""
+    """All records of one server; *vault* seals what must not be read or changed there."""
 
-    def __init__(self, client: "redis.Redis") -> None:
+    def __init__(self, client: "redis.Redis", vault: Vault) -> None:
         self.client = client
+        self.vault = vault
+        self.hosts = HostRecords(client, vault)
         self.commands = CommandRecords(client)
         self.invocations = InvocationRecords(client)
         self.instances = InstanceRecords(client)
 
     @classmethod
-    def at(cls, url: str) -> "Store":
+    def at(cls, url: str, vault: Vault) -> "Store":
         """Return the store of the server at *url*."""
-        return cls(connect(url))
+        return cls(connect(url), vault)
 
     def now_ms(self) -> int:
         """Return the control plane's time: the server's."""

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 import redis
 
+import enrolled
 from fleethand_dispatcher.aggregator import Aggregator
 from fleethand_dispatcher.dispatcher import Dispatcher
+from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 from scripted_host import ScriptedHost
@@ -16,12 +18,13 @@ from scripted_host import ScriptedHost
 class ControlPlane:
     """The two halves of a control plane, with settings that make a test short."""
 
-    def __init__(self, redis_url: str, **settings: Any) -> None:
+    def __init__(self, redis_url: str, keyring: Keyring, **settings: Any) -> None:
         values = {"redeliver_after_s": 0.05, "reaper_interval_s": 0.0, "lease_s": 0.1, "stop_grace_s": 0.1, **settings}
-        self.settings = Settings(redis_url=redis_url, **values)
+        self.keyring = keyring
+        self.settings = Settings(redis_url=redis_url, keys_dir=str(keyring.folder), **values)
         self.dispatcher = Dispatcher(settings=self.settings)
-        self.store = Store.at(redis_url)
-        self.aggregator = Aggregator(self.store, self.settings)
+        self.store = Store.at(redis_url, keyring.vault)
+        self.aggregator = Aggregator(self.store, self.settings, keyring)
 
     def settle(self) -> None:
         """Apply all reports that are there, and look at deadlines once more."""
@@ -35,12 +38,12 @@ class ControlPlane:
 
 
 @pytest.fixture
-def make_plane(redis_url: str) -> Iterator[Callable[..., ControlPlane]]:
+def make_plane(redis_url: str, keyring: Keyring) -> Iterator[Callable[..., ControlPlane]]:
     """Make a control plane with settings of one's own, on another server if `redis_url` is among them."""
     made: list[ControlPlane] = []
 
     def make(**settings: Any) -> ControlPlane:
-        made.append(ControlPlane(settings.pop("redis_url", redis_url), **settings))
+        made.append(ControlPlane(settings.pop("redis_url", redis_url), keyring, **settings))
         return made[-1]
 
     yield make
@@ -59,7 +62,7 @@ def host(redis_client: "redis.Redis[Any]", plane: ControlPlane) -> Callable[...,
     """Make a host that is online."""
 
     def make(instance_id: str = "host-1", **facts: Any) -> ScriptedHost:
-        made = ScriptedHost(redis_client, instance_id)
+        made = ScriptedHost(redis_client, enrolled.provision(plane.settings.redis_url, plane.keyring, instance_id))
         made.beat(**facts)
         plane.settle()
         return made

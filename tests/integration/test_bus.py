@@ -13,6 +13,7 @@ from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher import keys
 from fleethand_dispatcher.aggregator import Aggregator
 from fleethand_dispatcher.bus import RedisReportBus
+from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 from recorded import record
@@ -23,9 +24,9 @@ REPORTS = celery_config.REPORTS_QUEUE
 
 
 @pytest.fixture
-def store(redis_url: str) -> Store:
+def store(redis_url: str, keyring: Keyring) -> Store:
     """The records of an empty server."""
-    return Store.at(redis_url)
+    return Store.at(redis_url, keyring.vault)
 
 
 def push(store: Store, *reports: bytes) -> None:
@@ -85,7 +86,7 @@ def test_batch_of_a_silent_aggregator_is_taken_over_in_its_order(store: Store) -
     assert dead.take(5, 0) == []
 
 
-def test_two_aggregators_lose_nothing_and_count_nothing_twice(store: Store, redis_url: str) -> None:
+def test_two_aggregators_lose_nothing_and_count_nothing_twice(store: Store, redis_url: str, keyring: Keyring) -> None:
     """2,000 reports of 500 instances, shuffled, some of them twice, applied by two at once; one dies in between."""
     names = [f"i-{number}" for number in range(500)]
     invoke_id = record(store, dict.fromkeys(names, InstanceStatus.PENDING))
@@ -101,8 +102,8 @@ def test_two_aggregators_lose_nothing_and_count_nothing_twice(store: Store, redi
 
     stop = threading.Event()
     settings = Settings(redis_url=redis_url, report_batch=37, reaper_interval_s=0.01)
-    stores = [Store.at(redis_url) for _ in range(2)]
-    threads = [threading.Thread(target=Aggregator(each, settings).run, args=[stop]) for each in stores]
+    stores = [Store.at(redis_url, keyring.vault) for _ in range(2)]
+    threads = [threading.Thread(target=Aggregator(each, settings, keyring).run, args=[stop]) for each in stores]
     for thread in threads:
         thread.start()
     wait_until(lambda: store.client.keys("fleethand:reports*") == [], 20, "all reports to be applied")

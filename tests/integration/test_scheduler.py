@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from fleethand_common.clock import elapsed_s
+from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.lease import KEY, Holder, Lease
 from fleethand_dispatcher.scheduler import LEASE_MS
 from fleethand_dispatcher.store import Store
@@ -15,16 +16,18 @@ from waiting import wait_until
 FAIL_OVER_S = 5.0
 
 
-def start_beat(programs: Programs, url: str, name: str) -> Program:
+def start_beat(programs: Programs, url: str, name: str, keyring: Keyring) -> Program:
     """Start a beat with Celery's own command."""
     argv = (sys.executable, "-P", "-m", "celery", "-A", "fleethand_dispatcher.celery_app", "beat", "-l", "INFO")
-    return programs.start(*argv, name=name, environ={"FLEETHAND_REDIS_URL": url})
+    return programs.start(
+        *argv, name=name, environ={"FLEETHAND_REDIS_URL": url, "FLEETHAND_KEYS_DIR": str(keyring.folder)}
+    )
 
 
 @pytest.fixture
-def store(redis_url: str) -> Store:
+def store(redis_url: str, keyring: Keyring) -> Store:
     """The records of an empty server."""
-    return Store.at(redis_url)
+    return Store.at(redis_url, keyring.vault)
 
 
 def held(lease: Lease) -> Holder:
@@ -62,14 +65,14 @@ def test_lease_that_ran_out_begins_a_new_epoch_even_for_its_last_holder(store: S
 
 
 def test_spare_takes_over_within_five_seconds_when_the_beat_is_killed(
-    programs: Programs, store: Store, redis_url: str
+    programs: Programs, store: Store, redis_url: str, keyring: Keyring
 ) -> None:
     """Two beats are safe: one works; after kill -9 the other does, under a new epoch."""
     lease = Lease(store.client)
-    first = start_beat(programs, redis_url, "first")
+    first = start_beat(programs, redis_url, "first", keyring)
     wait_until(lambda: lease.holder() is not None, 20, "the first beat's lease")
     before = held(lease)
-    second = start_beat(programs, redis_url, "second")
+    second = start_beat(programs, redis_url, "second", keyring)
     second.wait_for_output("we wait")
 
     first.kill()
@@ -80,10 +83,12 @@ def test_spare_takes_over_within_five_seconds_when_the_beat_is_killed(
     assert held(lease).name != before.name
 
 
-def test_spare_takes_over_at_once_when_the_beat_is_stopped(programs: Programs, store: Store, redis_url: str) -> None:
+def test_spare_takes_over_at_once_when_the_beat_is_stopped(
+    programs: Programs, store: Store, redis_url: str, keyring: Keyring
+) -> None:
     """A beat that ends in order gives its lease back."""
     lease = Lease(store.client)
-    beat = start_beat(programs, redis_url, "beat")
+    beat = start_beat(programs, redis_url, "beat", keyring)
     wait_until(lambda: lease.holder() is not None, 20, "the beat's lease")
 
     assert beat.stop() == 0
@@ -92,10 +97,12 @@ def test_spare_takes_over_at_once_when_the_beat_is_stopped(programs: Programs, s
     assert lease.take("other", LEASE_MS).name == "other"
 
 
-def test_beat_goes_on_after_the_server_was_killed_and_started_again(programs: Programs, own_server: Server) -> None:
+def test_beat_goes_on_after_the_server_was_killed_and_started_again(
+    programs: Programs, own_server: Server, keyring: Keyring
+) -> None:
     """The beat outlives its server, says so once, and leaves no file behind."""
-    beat = start_beat(programs, own_server.url, "beat")
-    store = Store.at(own_server.url)
+    beat = start_beat(programs, own_server.url, "beat", keyring)
+    store = Store.at(own_server.url, keyring.vault)
     wait_until(lambda: Lease(store.client).holder() is not None, 20, "the beat's lease")
     store.close()
 
@@ -111,10 +118,10 @@ def test_beat_goes_on_after_the_server_was_killed_and_started_again(programs: Pr
     assert not list(programs.folder.glob("celerybeat*"))
 
 
-def test_beat_does_the_retention(programs: Programs, store: Store, redis_url: str) -> None:
+def test_beat_does_the_retention(programs: Programs, store: Store, redis_url: str, keyring: Keyring) -> None:
     """A host that was last seen in another age is forgotten."""
     store.client.zadd("fleethand:seen", {"ancient": 1, "fresh": store.now_ms()})
 
-    start_beat(programs, redis_url, "beat")
+    start_beat(programs, redis_url, "beat", keyring)
 
     wait_until(lambda: list(store.instances.all_seen()) == ["fresh"], 20, "the sweep")

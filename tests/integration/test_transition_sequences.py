@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fleethand_common.states import LIVE, PRESUMABLE, TERMINAL, InstanceStatus, aggregate, is_allowed
 from fleethand_dispatcher import describing, keys
 from fleethand_dispatcher.changes import Change, presumption
+from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.store import Store
 from recorded import record
 
@@ -147,9 +148,9 @@ steps = st.one_of(
 
 
 @pytest.fixture
-def store(redis_url: str) -> Store:
+def store(redis_url: str, keyring: Keyring) -> Store:
     """The records of an empty server."""
-    return Store.at(redis_url)
+    return Store.at(redis_url, keyring.vault)
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -7,6 +7,7 @@ import pytest
 from fleethand_common.states import LIVE, TERMINAL, TRANSITIONS, InstanceStatus, is_allowed
 from fleethand_dispatcher import keys
 from fleethand_dispatcher.changes import Change, presumption
+from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.store import Store
 from recorded import everything, record
 
@@ -14,9 +15,9 @@ PAIRS = list(itertools.product(InstanceStatus, InstanceStatus))
 
 
 @pytest.fixture
-def store(redis_url: str) -> Store:
+def store(redis_url: str, keyring: Keyring) -> Store:
     """The records of an empty server."""
-    return Store.at(redis_url)
+    return Store.at(redis_url, keyring.vault)
 
 
 def attempt(store: Store, change: Change, current: InstanceStatus, *, presumed: bool) -> bool:

@@ -12,6 +12,7 @@ from fleethand_worker.accounts import own_account
 from fleethand_worker.admission import Admission
 from fleethand_worker.broker import BrokerLine
 from fleethand_worker.celery_app import HostApp, make_app, make_worker
+from fleethand_worker.credentials import CredentialFiles
 from fleethand_worker.executor import Executor, Host
 from fleethand_worker.heartbeat import Pulse
 from fleethand_worker.janitor import Janitor
@@ -30,6 +31,9 @@ def run(settings: WorkerSettings) -> int:
     """Run the worker until it is told to end; return the exit code."""
     logs.set_up(settings.log_level)
     state_dir = StateDir(Path(settings.state_path()))
+    credential_files = CredentialFiles(state_dir.path)
+    credentials = credential_files.load()
+    settings = settings.completed(credentials)
     logger.info("event=starting instance=%s version=%s state_dir=%s", settings.instance_id, __version__, state_dir.path)
     app = make_app(settings)
     _add_parts(app, settings, state_dir.path)

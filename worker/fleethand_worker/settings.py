@@ -2,8 +2,9 @@
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from fleethand_common.credentials import Credentials
 from fleethand_common.errors import SettingsError
 from fleethand_common.ids import is_instance_id
 from fleethand_common.settings import setting
@@ -15,11 +16,11 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 class WorkerSettings:
     """What an operator may change about the worker on one host."""
 
-    instance_id: str = setting(help="this host's instance id: letters, digits, '.', '_' and '-', at most 64")
+    instance_id: str = setting("", help="this host's instance id, if it is not to be taken from its identity")
     redis_url: str = setting(
-        help="the Redis or Valkey server, redis://user:password@host:6379/0 or rediss://", secret=True
+        "", help="the Redis or Valkey server, if it is not to be taken from the host's identity", secret=True
     )
-    state_dir: str = setting("", help="folder of the journal; as root /var/lib/fleethand/<instance id> if not given")
+    state_dir: str = setting("", help="folder of identity and journal; as root /var/lib/fleethand[/<instance id>]")
     name: str = setting("", help="name shown for this host; its hostname if not given")
     tags: dict[str, str] = setting({}, help="tags of this host, key=value, separated by commas")
     concurrency: int = setting(10, help="commands that run at the same time")
@@ -36,9 +37,9 @@ class WorkerSettings:
 
     def __post_init__(self) -> None:
         """Check what a type alone cannot say."""
-        if not is_instance_id(self.instance_id):
+        if self.instance_id and not is_instance_id(self.instance_id):
             raise SettingsError(f"cannot use {self.instance_id!r} as instance id: it must be letters, digits, . _ -")
-        if not self.redis_url.startswith(("redis://", "rediss://")):
+        if self.redis_url and not self.redis_url.startswith(("redis://", "rediss://")):
             raise SettingsError("cannot use this redis_url: it must start with redis:// or rediss://")
         if self.log_level.upper() not in LOG_LEVELS:
             raise SettingsError(f"cannot use {self.log_level!r} as log_level: use one of {', '.join(LOG_LEVELS)}")
@@ -53,6 +54,24 @@ class WorkerSettings:
             if getattr(self, name) < minimum:
                 raise SettingsError(f"cannot use {getattr(self, name)} for {name}: it must be at least {minimum}")
 
+    def completed(self, credentials: Credentials) -> "WorkerSettings":
+        """Return the settings with what only the host's identity says; what an operator set wins.
+
+        Raises:
+            SettingsError: they name another instance.
+        """
+        if self.instance_id not in ("", credentials.instance_id):
+            raise SettingsError(
+                f"cannot start as {self.instance_id!r}: this state folder belongs to {credentials.instance_id!r}"
+            )
+        return replace(
+            self,
+            instance_id=credentials.instance_id,
+            redis_url=self.redis_url or credentials.redis_url,
+            name=self.name or credentials.name,
+            tags={**credentials.tags, **self.tags},
+        )
+
     def state_path(self) -> str:
         """Return the journal's folder.
 
@@ -64,5 +83,5 @@ class WorkerSettings:
         if sys.platform == "win32":
             return os.path.join(os.environ.get("PROGRAMDATA", r"C:\ProgramData"), "fleethand", self.instance_id)  # noqa: PTH118 - a Windows path, also when this is tested elsewhere
         if os.geteuid() == 0:
-            return f"/var/lib/fleethand/{self.instance_id}"
+            return f"/var/lib/fleethand/{self.instance_id}".rstrip("/")
         raise SettingsError("cannot start without --state-dir (FLEETHAND_STATE_DIR) unless as root")

@@ -66,12 +66,14 @@ class Session:
             raise click.UsageError("--redis-url and --data name two servers; give one of them.")
         data, origin = self._data()
         url = self.redis_url or (_url_of(data) if data else None)
-        loaded, origins = load(Settings, flags={"redis_url": url}, environ=self.environ, file=self._config())
+        flags = {"redis_url": url, "keys_dir": str(_keys_of(data)) if data else None}
+        loaded, origins = load(Settings, flags=flags, environ=self.environ, file=self._config())
         if data:
-            origins["redis_url"] = origin
+            origins |= {"redis_url": origin, "keys_dir": origin}
         elif origins["redis_url"] == "default" and (running := _url_of_default()):
-            loaded, _ = load(Settings, flags={"redis_url": running}, environ=self.environ, file=self._config())
-            origins["redis_url"] = f"{_default_data()} (running)"
+            flags = {"redis_url": running, "keys_dir": str(_keys_of(_default_data()))}
+            loaded, _ = load(Settings, flags=flags, environ=self.environ, file=self._config())
+            origins |= dict.fromkeys(flags, f"{_default_data()} (running)")
         return loaded, origins
 
     def _data(self) -> tuple[Path | None, str]:
@@ -90,6 +92,12 @@ def _url_of(data: Path) -> str:
     from fleethand_dispatcher.stack.data_dir import resolve_redis_url  # noqa: PLC0415
 
     return resolve_redis_url(data)
+
+
+def _keys_of(data: Path) -> Path:
+    from fleethand_dispatcher.stack.data_dir import DataDir  # noqa: PLC0415
+
+    return DataDir(data).keys
 
 
 def _default_data() -> Path:

@@ -50,10 +50,11 @@ def look(settings: "Settings") -> Vitals:
 def _look(settings: "Settings") -> Vitals:
     from fleethand_dispatcher import keys  # noqa: PLC0415
     from fleethand_dispatcher.connection import masked  # noqa: PLC0415
+    from fleethand_dispatcher.keyring import Keyring  # noqa: PLC0415
     from fleethand_dispatcher.lease import Lease  # noqa: PLC0415
     from fleethand_dispatcher.store import Store  # noqa: PLC0415
 
-    store = Store.at(settings.redis_url)
+    store = Store.at(settings.redis_url, Keyring.load(settings.keys_path()).vault)
     try:
         store.now_ms()  # connects, so that the next one is only the round trip
         began_s = elapsed_s()

@@ -49,6 +49,7 @@ def server_component(data: DataDir) -> tuple[Component, int]:
 def other_components(data: DataDir, plan: Plan, port: int) -> list[Component]:
     """Return what needs the server."""
     full = {**os.environ, "FLEETHAND_REDIS_URL": data.redis_url(port)}  # not on argv, which every user can read
+    full["FLEETHAND_KEYS_DIR"] = str(data.keys)
     full.pop("FLEETHAND_DATA", None)
     environ = {name: value for name, value in full.items() if not name.startswith("FLEETHAND_DASHBOARD_")}
     found = [Component(name="aggregator", role="aggregator", argv=_control("aggregator"), environ=environ)]
@@ -71,4 +72,5 @@ def _beat() -> tuple[str, ...]:
 
 def _worker(data: DataDir, name: str, environ: Mapping[str, str]) -> Component:
     arguments = ("start", "--instance-id", name, "--name", name, "--state-dir", str(data.worker_state(name)))
+    environ = {variable: value for variable, value in environ.items() if variable != "FLEETHAND_KEYS_DIR"}
     return Component(name=name, role="worker", argv=(*program("fleethand-worker"), *arguments), environ=environ)

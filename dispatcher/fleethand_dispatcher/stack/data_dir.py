@@ -70,6 +70,7 @@ class DataDir:
         self.valkey = self.path / "valkey"
         self.logs = self.path / "log"
         self.workers = self.path / "workers"
+        self.keys = self.path / "keys"
         self._state = self.path / "stack.json"
         self._server = self.valkey / "server.json"
 

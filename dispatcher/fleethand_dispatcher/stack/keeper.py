@@ -12,9 +12,10 @@ from pathlib import Path
 from fleethand_common.clock import elapsed_s
 from fleethand_common.errors import FleethandError
 from fleethand_dispatcher.stack import processes, server, shutdown
-from fleethand_dispatcher.stack.components import Component, Plan, other_components, server_component
+from fleethand_dispatcher.stack.components import Component, Plan, other_components, server_component, worker_names
 from fleethand_dispatcher.stack.data_dir import ComponentState, DataDir, StackState
 from fleethand_dispatcher.stack.processes import Identity
+from fleethand_dispatcher.stack.provisioning import provision_workers
 
 LOCK = "keeper"
 _BACK_OFF_FIRST_S = 0.5
@@ -105,6 +106,7 @@ class Keeper:
         self._data.write_state(self._state())
         try:
             if self._serving():
+                provision_workers(self._data, worker_names(self._plan.workers), self._port)
                 self._kept += [
                     Kept(other, self._data) for other in other_components(self._data, self._plan, self._port)
                 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fleethand_common.clock import elapsed_s
 from fleethand_common.errors import FleethandError
+from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.stack import processes, server, shutdown
 from fleethand_dispatcher.stack.components import Plan, worker_names
 from fleethand_dispatcher.stack.data_dir import DataDir, StackState
@@ -46,6 +47,8 @@ def up(data: DataDir, plan: Plan, notify: Notify) -> Summary:
     """
     server.binary()
     data.create()
+    if not (data.keys / "vault.key").exists():
+        Keyring.create(data.keys)
     began_s = elapsed_s()
     with data.locked("up") as ours:
         if not ours:

@@ -6,6 +6,7 @@ from typing import cast
 from fleethand_common.errors import ServerUnavailableError
 from fleethand_dispatcher import keys
 from fleethand_dispatcher.connection import guarded
+from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.lease import Lease
 from fleethand_dispatcher.stack import server
 from fleethand_dispatcher.stack.components import worker_names
@@ -67,7 +68,7 @@ class Probe:
 
     def _open(self, port: int) -> Store:
         if self._store is None:
-            self._store = Store.at(self._data.redis_url(port))
+            self._store = Store.at(self._data.redis_url(port), Keyring.load(self._data.keys).vault)
         return self._store
 
     @guarded

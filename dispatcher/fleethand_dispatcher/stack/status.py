@@ -7,6 +7,7 @@ from fleethand_common.clock import wall_ms
 from fleethand_common.errors import ServerUnavailableError
 from fleethand_common.limits import ONLINE_WITHIN_S
 from fleethand_dispatcher.connection import guarded
+from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.stack.data_dir import ComponentState, DataDir, StackState
 from fleethand_dispatcher.stack.processes import Identity
 from fleethand_dispatcher.store import Store
@@ -51,7 +52,7 @@ def look(data: DataDir) -> StackStatus:
     backlog: dict[str, int] = {}
     if state.processes("server"):
         try:
-            backlog = _backlog(data.redis_url(state.server_port()))
+            backlog = _backlog(data.redis_url(state.server_port()), Keyring.load(data.keys))
         except ServerUnavailableError:
             backlog = {}
     return StackStatus(
@@ -93,8 +94,8 @@ def _uptime_s(process: Identity) -> float:
 
 
 @guarded
-def _backlog(redis_url: str) -> dict[str, int]:
-    store = Store.at(redis_url)
+def _backlog(redis_url: str, keyring: Keyring) -> dict[str, int]:
+    store = Store.at(redis_url, keyring.vault)
     try:
         seen = store.instances.all_seen()
         since_ms = store.now_ms() - ONLINE_WITHIN_S * 1000

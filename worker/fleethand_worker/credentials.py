@@ -1,0 +1,106 @@
+"""Who this host is and whom it trusts: small files in the state folder, which only the worker's user can read.
+
+`hybrid/identity.json` is the identity; `config/task_sign_certs/<key id>.json` is a key that orders may be signed with.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from fleethand_common.credentials import (
+    PROVISION_FILE,
+    Credentials,
+    Provision,
+    decode_credentials,
+    decode_provision,
+    decode_public_key,
+)
+from fleethand_common.errors import FleethandError
+from fleethand_common.signing import PublicKey
+
+
+class NotEnrolledError(FleethandError):
+    """Cannot start: this host is not enrolled."""
+
+    code = "NotEnrolled"
+
+
+class CredentialFiles:
+    """The files of one state folder."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._identity = state_dir / "hybrid" / "identity.json"
+        self._certs = state_dir / "config" / "task_sign_certs"
+
+    def load(self) -> Credentials:
+        """Return this host's identity; one that was put into the folder since is taken in first.
+
+        Raises:
+            NotEnrolledError: there is none, or it cannot be read.
+        """
+        offered = self._state_dir / PROVISION_FILE
+        try:
+            if offered.exists():
+                self.install(decode_provision(offered.read_bytes()))
+                offered.unlink()
+            return decode_credentials(self._identity.read_bytes())
+        except FileNotFoundError:
+            raise NotEnrolledError(
+                f"cannot start: there is no identity in {self._state_dir}; enrol this host with"
+                f" `fleethand-worker register`, or put the file that `fleethand instance provision` wrote"
+                f" there as {PROVISION_FILE}"
+            ) from None
+        except (OSError, msgspec.DecodeError) as error:
+            raise NotEnrolledError(f"cannot read the identity in {self._state_dir}: {error}") from error
+
+    def exists(self) -> bool:
+        """Tell whether this host has an identity."""
+        return self._identity.exists()
+
+    def install(self, provision: Provision) -> None:
+        """Write an identity and the keys to trust; what was there before is replaced.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self.write_keys(provision.keys)
+        self.write_identity(provision.credentials)
+
+    def write_identity(self, credentials: Credentials) -> None:
+        """Write the identity alone."""
+        _write(self._identity, msgspec.json.format(msgspec.json.encode(credentials)))
+
+    def write_keys(self, keys: list[PublicKey]) -> None:
+        """Trust these keys from now on, and no other."""
+        for key in keys:
+            _write(self._certs / f"{key.key_id}.json", msgspec.json.format(msgspec.json.encode(key)))
+        known = {f"{key.key_id}.json" for key in keys}
+        for path in self._certs.glob("*.json"):
+            if path.name not in known:
+                path.unlink(missing_ok=True)
+
+    def trusted_keys(self) -> list[PublicKey]:
+        """Return the keys that orders may be signed with; a file that is none is left out."""
+        found = []
+        for path in sorted(self._certs.glob("*.json")):
+            with suppress(OSError, msgspec.DecodeError):
+                found.append(decode_public_key(path.read_bytes()))
+        return found
+
+    def remove(self) -> None:
+        """Forget who this host was."""
+        self._identity.unlink(missing_ok=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
