@@ -1,5 +1,6 @@
 """Whatever the expression: the same times as the slow definition finds by walking, and times that only go forward."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
@@ -7,8 +8,10 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleethand_common.errors import RequestError
 from fleethand_dispatcher.schedules.cron import parse_cron
-from fleethand_dispatcher.schedules.frequency import Frequency, FrequencyKind
+from fleethand_dispatcher.schedules.frequency import Frequency, FrequencyKind, parse_frequency
+from fleethand_dispatcher.schedules.windows import parse_window
 from slow_cron import MONTHS, WEEKDAYS, SlowCron
 
 MINUTE = timedelta(minutes=1)
@@ -145,3 +148,25 @@ def test_times_only_go_forward_and_each_is_a_due_time(
         assert frequency.is_due_time(following, created=moment)
         assert following == frequency.next_after(moment + (following - moment) / 2, created=moment)
         moment = following
+
+
+JUNK = st.text(st.sampled_from("0123456789*?,-/#LWlw :()+@ateMONrsdJGTUCZ\u0663\u00a0/"), max_size=24)
+WRITTEN = st.one_of(
+    JUNK,
+    st.lists(JUNK.map(lambda text: text.replace(" ", "")), min_size=5, max_size=9).map(" ".join),
+    JUNK.map(lambda text: f"rate({text})"),
+    JUNK.map(lambda text: f"at(2027-01-01 09:00:00 {text})"),
+    JUNK.map(lambda text: f"0 0 9 ? * {text}"),
+    JUNK.map(lambda text: f"0 0 9 {text} * ?"),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(WRITTEN)
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """Nothing that a caller writes ends in another error than a refusal, and what is read has a time to come."""
+    now = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    with suppress(RequestError):
+        assert parse_frequency(text, now=now).next_after(now - DAY, created=now) is not None
+    with suppress(RequestError):
+        parse_window(text)
