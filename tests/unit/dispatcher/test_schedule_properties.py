@@ -94,7 +94,7 @@ def test_days_are_those_that_walking_from_day_to_day_finds(
     assert walked == times_of(frequency_of(text), start, end, 8)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(CHANGES),
     fields(MINUTES),
@@ -115,7 +115,7 @@ def test_times_around_a_clock_change_are_those_that_walking_from_minute_to_minut
     assert walked == times_of(frequency_of(text, zone), start, end, 1000)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(fields(SECONDS), fields(MINUTES), st.integers(0, 86_399))
 def test_seconds_are_those_that_walking_from_second_to_second_finds(seconds: str, minutes: str, start_s: int) -> None:
     """The first field, over the end of minutes and hours."""
@@ -128,7 +128,7 @@ def test_seconds_are_those_that_walking_from_second_to_second_finds(seconds: str
     assert walked == times_of(frequency_of(text), start, end, 40)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.tuples(fields(SECONDS), fields(MINUTES), fields(HOURS), DAYS, MONTH_FIELDS, WEEKDAY_FIELDS, YEARS),
     st.sampled_from(CHANGES),
@@ -161,7 +161,7 @@ WRITTEN = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(WRITTEN)
 def test_any_text_is_read_or_refused(text: str) -> None:
     """Nothing that a caller writes ends in another error than a refusal, and what is read has a time to come."""
