@@ -103,7 +103,7 @@ class InvocationRecords:
                 msgspec.json.encode(fields),
                 _encode_groups(groups),
                 keys.INSTANCE_PREFIX,
-                "".join(f"{instance_id}\n{token}\n" for instance_id, token in written.tokens.items()),
+                _lines_of_tokens(groups, written),
             ],
         )
         return cast("int", answer) >= 0
@@ -325,6 +325,10 @@ def _encode_groups(groups: Sequence[Group]) -> bytes:
         if group.instances
     ]
     return msgspec.json.encode(plain)
+
+
+def _lines_of_tokens(groups: Sequence[Group], written: Written) -> str:
+    return "".join(written.tokens.get(i, "") + "\n" for group in groups if group.open for i in group.instances)
 
 
 def _decode_counts(values: Sequence[bytes | None]) -> dict[InstanceStatus, int]:
