@@ -100,6 +100,8 @@ class InvocationResult(Record):
     update_time: datetime
     presumed: bool = False
     """True while the status is the control plane's guess about a silent host."""
+    authentic: bool = True
+    """False if what is recorded of its ending or its output is not what the control plane recorded; do not trust it."""
     waiting: str = ""
     """Why it is still Pending, e.g. `waiting, last seen 2026-01-31T23:59:59Z`; empty otherwise."""
     username: str = ""
@@ -139,6 +141,8 @@ class InvocationEvent(Record):
     error_code: str = ""
     error_info: str = ""
     presumed: bool = False
+    authentic: bool = True
+    """False for an ending that the control plane did not record; do not trust it."""
 
 
 class StopDisposition(StrEnum):
@@ -174,6 +178,12 @@ class Instance(Record):
     """Orders that were not accepted yet."""
     invocation_count: int
     last_invoked_time: datetime | None
+    directive_sequence: int = 0
+    """Of the directive that the host follows."""
+    frozen: bool = False
+    """True while the host starts nothing, as a directive told it."""
+    cloned_at: datetime | None = None
+    """When two machines last spoke with this identity; None if never."""
 
 
 class CloudAssistantStatus(Record):

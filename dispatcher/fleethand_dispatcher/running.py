@@ -154,7 +154,7 @@ class Runner:
 
     def _stop_some(self, invoke_id: str, chunk: Sequence[str], now_ms: int) -> dict[str, StopDisposition]:
         again_ms = int(self._settings.redeliver_after_s * 1000)
-        changes = [(Change(i=i, kind="stop", watch_after_ms=again_ms), "") for i in chunk]
+        changes = [(Change(i=i, kind="stop", at=now_ms, watch_after_ms=again_ms), "") for i in chunk]
         answers = self._store.invocations.apply({invoke_id: changes})[invoke_id]
         dispositions = {i: _disposition(old, new) for i, (old, new) in zip(chunk, answers, strict=True)}
         asked = [i for i, disposition in dispositions.items() if disposition is StopDisposition.STOPPING]

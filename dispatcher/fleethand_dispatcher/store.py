@@ -11,6 +11,7 @@ from fleethand_dispatcher.connection import connect
 from fleethand_dispatcher.host_records import HostRecords
 from fleethand_dispatcher.instance_records import InstanceRecords
 from fleethand_dispatcher.invocation_records import InvocationRecords
+from fleethand_dispatcher.security_records import SecurityRecords
 from fleethand_dispatcher.vault import Vault
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ class Store:
         self.client = client
         self.vault = vault
         self.hosts = HostRecords(client, vault)
-        self.commands = CommandRecords(client)
-        self.invocations = InvocationRecords(client)
-        self.instances = InstanceRecords(client)
+        self.commands = CommandRecords(client, vault)
+        self.invocations = InvocationRecords(client, vault)
+        self.instances = InstanceRecords(client, vault)
+        self.security = SecurityRecords(client)
 
     @classmethod
     def at(cls, url: str, vault: Vault) -> "Store":
