@@ -21,6 +21,7 @@ from fleethand_dispatcher.bus import RedisOrderBus, RedisReportBus
 from fleethand_dispatcher.changes import Change
 from fleethand_dispatcher.connection import SERVER_ERRORS, is_servers_fault, masked
 from fleethand_dispatcher.courier import Courier
+from fleethand_dispatcher.directives import Directives
 from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.opening import Opened, Rejected, ReportOpener
 from fleethand_dispatcher.peers import Peers
@@ -46,7 +47,9 @@ class Aggregator:
         self._alerts = Alerts(store.security, lambda _alert, _count: None, now_ms=store.now_ms)
         self._opener = ReportOpener(Peers(store.hosts))
         self._reports = RedisReportBus(store.client, aggregator_id or uuid.uuid4().hex)
-        self._courier = Courier(store, RedisOrderBus(store.client), settings)
+        bus = RedisOrderBus(store.client)
+        self._courier = Courier(store, bus, settings)
+        self._directives = Directives(store, bus, keyring)
         self._reaper = Reaper(store, self._reports, self._courier, settings)
         self._look_at_s = 0.0
         self._heads: dict[str, Head] = {}
@@ -130,6 +133,7 @@ class Aggregator:
         for name in noted.cloned:
             detail = "two machines speak with this identity; register each of them anew under an id of its own"
             self._alerts.add(Alert("instance.cloned", "TwoSessions", actor=name, detail=detail))
+        self._directives.catch_up((beat.instance_id, beat.directive_sequence) for beat in noted.taken)
         self._courier.send_again(noted.missing, "the host came back")
 
     def _note_refusal(self, report: Refused) -> None:

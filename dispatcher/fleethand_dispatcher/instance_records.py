@@ -39,6 +39,8 @@ class InstanceRecord(NamedTuple):
 class Noted(NamedTuple):
     """What came of some heartbeats."""
 
+    taken: list[Heartbeat]
+    """The last one of each host."""
     missing: list[tuple[str, str]]
     """(invocation, instance) pairs that a host which is new, came back or lost messages must now get."""
     ignored: list[Ignored]
@@ -58,7 +60,7 @@ class InstanceRecords:
         """Record heartbeats in the order in which they came; one that proves nothing is left out."""
         names = list(dict.fromkeys(beat.instance_id for beat in heartbeats))
         now_ms, known = self._known(names)
-        noted = Noted([], [], [])
+        noted = Noted([], [], [], [])
         hellos: dict[str, bool] = {}
         for beat in heartbeats:
             name = beat.instance_id
@@ -69,6 +71,7 @@ class InstanceRecords:
                 noted.cloned.extend([name] if outcome.is_clone else [])
             else:
                 noted.ignored.append(outcome)
+        noted.taken.extend(known[name].facts for name in hellos)
         noted.missing.extend(self._write({name: known[name] for name in hellos}, hellos, offline_after_ms))
         return noted
 

@@ -11,6 +11,7 @@ from fleethand_dispatcher import keys, scripts
 from fleethand_dispatcher.changes import Change
 from fleethand_dispatcher.connection import BLOCK_S
 from fleethand_dispatcher.invocation_seal import InvocationSeal
+from fleethand_dispatcher.letter_writer import Written
 from fleethand_dispatcher.rows import Event, Head, Row, event_decoder, row_decoder, snapshot_decoder
 from fleethand_dispatcher.vault import Vault, VaultError
 
@@ -70,18 +71,27 @@ class InvocationRecords:
         self._forget = scripts.load(client, "forget")
 
     def create(
-        self, invoke_id: str, snapshot: bytes, order: bytes, times: Mapping[str, int], groups: Sequence[Group]
+        self,
+        invoke_id: str,
+        *,
+        snapshot: bytes,
+        order: bytes,
+        written: Written,
+        times: Mapping[str, int],
+        groups: Sequence[Group],
     ) -> bool:
         """Record an invocation and its rows, all or nothing; False if it is recorded already.
 
         Args:
             snapshot: JSON of a `Snapshot`.
-            order: JSON of the `ExecutionOrder`, kept to send it again.
+            order: JSON of the `ExecutionOrder`, kept to run the same once more.
+            written: the order's letter and tokens, kept to send it, first and again.
             times: `created_at` and `deliver_before`.
         """
         k = keys.invocation(invoke_id)
         targets = [instance_id for group in groups for instance_id in group.instances]
         fields = self.seal.head(invoke_id, snapshot, order, times, targets)
+        fields["letter"] = written.letter.decode()
         answer = self._create(
             keys=[
                 k.head,
@@ -93,8 +103,15 @@ class InvocationRecords:
                 keys.WATCH,
                 keys.RESULTS,
                 keys.UNFINISHED,
+                k.tokens,
             ],
-            args=[invoke_id, msgspec.json.encode(fields), self._encode_groups(invoke_id, groups), keys.INSTANCE_PREFIX],
+            args=[
+                invoke_id,
+                msgspec.json.encode(fields),
+                self._encode_groups(invoke_id, groups),
+                keys.INSTANCE_PREFIX,
+                "".join(f"{instance_id}\n{token}\n" for instance_id, token in written.tokens.items()),
+            ],
         )
         return cast("int", answer) >= 0
 
@@ -125,7 +142,18 @@ class InvocationRecords:
     def _transit(self, invoke_id: str, pairs: Sequence[tuple[Change, str]], client: "redis.Redis") -> Any:
         k = keys.invocation(invoke_id)
         return self._transition(
-            keys=[k.head, k.rows, k.outputs, k.live, k.events, k.done, keys.WATCH, keys.INVOKED, keys.UNFINISHED],
+            keys=[
+                k.head,
+                k.rows,
+                k.outputs,
+                k.live,
+                k.events,
+                k.done,
+                keys.WATCH,
+                keys.INVOKED,
+                keys.UNFINISHED,
+                k.tokens,
+            ],
             args=[invoke_id, keys.INSTANCE_PREFIX, *self.seal.arguments(invoke_id, pairs)],
             client=client,
         )
@@ -159,7 +187,7 @@ class InvocationRecords:
         return _decode_counts(values)
 
     def orders(self, invoke_ids: Sequence[str]) -> list[bytes | None]:
-        """Read the orders of several invocations, to send them again.
+        """Read the orders of several invocations as they were before they were sealed for hosts.
 
         Raises:
             VaultError: one was altered.
@@ -178,6 +206,18 @@ class InvocationRecords:
         )
         times = {"created_at": int(created_at or 0), "deliver_before": int(deliver_before or 0)}
         return self.seal.is_head((mark or b"").decode(), invoke_id, times, self.targets(invoke_id))
+
+    def letter(self, invoke_id: str) -> bytes | None:
+        """Read the letter that an invocation's order goes out in, or None."""
+        return cast("bytes | None", self._client.hget(keys.invocation(invoke_id).head, "letter"))
+
+    def stop_letter(self, invoke_id: str) -> bytes | None:
+        """Read the letter that an invocation's stop goes out in, None if nobody asked for one."""
+        return cast("bytes | None", self._client.hget(keys.invocation(invoke_id).head, "stop_letter"))
+
+    def keep_stop_letter(self, invoke_id: str, letter: bytes) -> None:
+        """Record the letter of an invocation's stop; the tokens come with the changes that ask for it."""
+        self._client.hset(keys.invocation(invoke_id).head, "stop_letter", letter)
 
     def mark_stop(self, invoke_id: str, at_ms: int) -> None:
         """Note when a caller first asked to stop the invocation."""

@@ -82,18 +82,18 @@ class InvocationSeal:
         return self._vault.is_mark(stored.mark, _ENDING, invoke_id, instance_id, *_ending(stored))
 
     def arguments(self, invoke_id: str, changes: Sequence[tuple[Change, str]]) -> list[Any]:
-        """Return the script's arguments for *changes*, each with its text: marked and sealed."""
+        """Return the script's arguments for *changes*, each with its text: marked, and outputs sealed."""
         flat: list[Any] = []
         outputs: dict[str, tuple[str, bytes]] = {}  # many hosts say the same
         for change, text in changes:
-            digest, sealed = "", b""
+            digest, stored = "", text.encode()
             if text and change.kind == "output":
-                sealed = self._piece(invoke_id, change.i, change.offset or 0, text)
-            elif text:
+                stored = self._piece(invoke_id, change.i, change.offset or 0, text)
+            elif text and change.kind == "finished":
                 if text not in outputs:
                     outputs[text] = self._output(invoke_id, text)
-                digest, sealed = outputs[text]
-            flat += [_encode(self._marked(invoke_id, change, digest)), sealed]
+                digest, stored = outputs[text]
+            flat += [_encode(self._marked(invoke_id, change, digest)), stored]
         return flat
 
     def _marked(self, invoke_id: str, change: Change, digest: str) -> Change:

@@ -6,13 +6,14 @@
 | `fleethand:command:<c>` | hash `body` (JSON of the command, sealed), `invoke_times` |
 | `fleethand:invocations` | sorted set, invocation id by time of creation |
 | `fleethand:unfinished` | sorted set, the invocations that have an unfinished instance |
-| `fleethand:inv:<t>` | hash, the head: `snapshot`, `order` (both sealed), `mark`, times, `total`, `unfinished`, `n:<Status>` |
+| `fleethand:inv:<t>` | hash, the head: `snapshot`, `order` (sealed), letters, `mark`, times, `total`, `n:<Status>` … |
 | `fleethand:inv:<t>:rows` | hash, instance id to its row (JSON, `rows.Row`; one that has ended carries a mark) |
 | `fleethand:inv:<t>:targets` | list, instance ids in the caller's order |
 | `fleethand:inv:<t>:outputs` | hash, keyed digest to output (sealed); equal outputs stand once |
 | `fleethand:inv:<t>:live` | hash, instance id to its output so far (sealed, line by line), `<i>@` to the last offset |
 | `fleethand:inv:<t>:events` | stream, what happened, for `follow`; pieces of output are sealed |
 | `fleethand:inv:<t>:done` | stream, an entry whenever the last instance finished, for `wait` |
+| `fleethand:inv:<t>:tokens` | hash, instance id to its order's token, `<i>!` to its stop's; while unfinished |
 | `fleethand:watch` | sorted set, `<t>|<i>` by the time when the reaper must look at the row |
 | `fleethand:instances` | hash, instance id to its last heartbeat (marked JSON), `<i>@` to when it was first seen |
 | `fleethand:seen` | sorted set, instance id by its last heartbeat |
@@ -22,6 +23,7 @@
 | `fleethand:token:<verb>:<token>` | string, what a client token stands for; gone after a day |
 | `fleethand:hosts` | hash, instance id to what was agreed with it when it was enrolled (sealed) |
 | `fleethand:hosts:version` | number that grows whenever a host is enrolled or gone |
+| `fleethand:directives` | sorted set, directives with their tokens (JSON) by sequence |
 | `fleethand:results` | number of rows held |
 | `fleethand:day:<date>` | number of invocations of that day; gone after two |
 | `fleethand:aggregators` | hash, aggregator id to when it last took reports |
@@ -43,6 +45,7 @@ SEEN = "fleethand:seen"
 INVOKED = "fleethand:invoked"
 HOSTS = "fleethand:hosts"
 HOSTS_VERSION = "fleethand:hosts:version"
+DIRECTIVES = "fleethand:directives"
 RESULTS = "fleethand:results"
 AGGREGATORS = "fleethand:aggregators"
 TAKEN_PREFIX = "fleethand:reports:taken:"
@@ -50,6 +53,8 @@ DEAD_REPORTS = "fleethand:reports:dead"
 SECURITY = "fleethand:security"
 INVOCATION_PREFIX = "fleethand:inv:"
 INSTANCE_PREFIX = "fleethand:instance:"
+STOP_MARK = "!"
+"""Follows the instance id in the name of the field that holds the token of its stop."""
 
 
 class InvocationKeys(NamedTuple):
@@ -62,6 +67,7 @@ class InvocationKeys(NamedTuple):
     live: str
     events: str
     done: str
+    tokens: str
 
 
 def invocation(invoke_id: str) -> InvocationKeys:

@@ -8,6 +8,7 @@ import msgspec
 from fleethand_dispatcher import keys
 from fleethand_dispatcher.command_records import CommandRecords
 from fleethand_dispatcher.connection import connect
+from fleethand_dispatcher.directive_records import DirectiveRecords
 from fleethand_dispatcher.host_records import HostRecords
 from fleethand_dispatcher.instance_records import InstanceRecords
 from fleethand_dispatcher.invocation_records import InvocationRecords
@@ -36,6 +37,7 @@ class Store:
         self.client = client
         self.vault = vault
         self.hosts = HostRecords(client, vault)
+        self.directives = DirectiveRecords(client)
         self.commands = CommandRecords(client, vault)
         self.invocations = InvocationRecords(client, vault)
         self.instances = InstanceRecords(client, vault)

@@ -1,10 +1,11 @@
 -- Record an invocation and one row per target, all or nothing.
--- KEYS: head rows targets events done invocations watch results unfinished
+-- KEYS: head rows targets events done invocations watch results unfinished tokens
 -- ARGV: invocation id, head fields (JSON object), groups (JSON list of
---       {instances, row, marks, watch_at or false, open, event or false}), id prefix of instance keys
+--       {instances, row, marks, watch_at or false, open, event or false}), id prefix of instance keys,
+--       tokens (lines, an instance id and its token in turn)
 -- *marks* has one for each instance of a group that has ended from the start, and is empty otherwise.
 -- Returns the number of rows, or -1 if it is recorded already: two callers with one client token make it once.
-local head, rows, targets, events, done, invocations, watch, results, open_invocations = unpack(KEYS)
+local head, rows, targets, events, done, invocations, watch, results, open_invocations, tokens = unpack(KEYS)
 local id, prefix = ARGV[1], ARGV[4]
 if redis.call('EXISTS', head) == 1 then return -1 end
 local fields = cjson.decode(ARGV[2])
@@ -18,6 +19,10 @@ redis.call('ZADD', invocations, created, id)
 
 local function with_mark(json, mark)
     return mark and json:sub(1, -2) .. ',"mark":"' .. mark .. '"}' or json
+end
+
+for instance, token in ARGV[5]:gmatch('([^\n]+)\n([^\n]+)\n') do
+    redis.call('HSET', tokens, instance, token)
 end
 
 local total, unfinished = 0, 0
