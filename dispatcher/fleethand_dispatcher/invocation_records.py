@@ -56,7 +56,7 @@ class Entry(NamedTuple):
     data: str
     """The piece of output; empty if somebody else put another there."""
     authentic: bool
-    """Whether an ending is what was recorded."""
+    """Whether the ending, or the piece, is what was recorded."""
 
 
 class InvocationRecords:
@@ -346,11 +346,12 @@ class InvocationRecords:
         except (KeyError, ValueError):
             logger.error("cannot read the event %r of %s: it was altered in Redis", entry_id, invoke_id)
             return None
-        piece = fields.get(b"d", b"") if event.kind == "output" else b""
-        data = self.seal.open_piece(invoke_id, instance_id, piece) if piece else ""
+        if event.kind == "status":
+            return Entry(entry_id, instance_id, event, "", self.seal.is_authentic(invoke_id, instance_id, event))
+        data = self.seal.open_piece(invoke_id, instance_id, fields.get(b"d", b""))
         if data is None:
             logger.error("cannot use a piece of output of %s in %s: it was altered in Redis", instance_id, invoke_id)
-        return Entry(entry_id, instance_id, event, data or "", self.seal.is_authentic(invoke_id, instance_id, event))
+        return Entry(entry_id, instance_id, event, data or "", data is not None)
 
     def forget(self, invoke_id: str) -> int:
         """Remove a finished invocation and all that hangs on it; returns the rows removed, -1 if it is unfinished."""
