@@ -170,7 +170,8 @@ end
 -- *token* is what makes it listen: the newest one counts, as its key may be the only one that is still trusted.
 function apply.stop(instance, row, change, token)
     if TERMINAL[row.status] then return false end
-    if row.sent_count > 0 or row.status == 'Stopping' then redis.call('HSET', tokens, instance .. '!', token) end
+    local is_asked = row.sent_count > 0 or row.status == 'Stopping'
+    if is_asked and token ~= '' then redis.call('HSET', tokens, instance .. '!', token) end
     if row.status == 'Stopping' then return false end
     row.stop_at = now
     if row.sent_count == 0 then
