@@ -22,6 +22,7 @@
 | `fleethand:token:<verb>:<token>` | string, what a client token stands for; gone after a day |
 | `fleethand:hosts` | hash, instance id to what was agreed with it when it was enrolled (sealed) |
 | `fleethand:hosts:version` | number that grows whenever a host is enrolled or gone |
+| `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
 | `fleethand:results` | number of rows held |
 | `fleethand:day:<date>` | number of invocations of that day; gone after two |
 | `fleethand:aggregators` | hash, aggregator id to when it last took reports |
@@ -42,6 +43,7 @@ SEEN = "fleethand:seen"
 INVOKED = "fleethand:invoked"
 HOSTS = "fleethand:hosts"
 HOSTS_VERSION = "fleethand:hosts:version"
+AUDIT = "fleethand:audit"
 RESULTS = "fleethand:results"
 AGGREGATORS = "fleethand:aggregators"
 TAKEN_PREFIX = "fleethand:reports:taken:"
