@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from fleethand_dispatcher import keys
+from fleethand_dispatcher.audit import AuditLog
 from fleethand_dispatcher.command_records import CommandRecords
 from fleethand_dispatcher.connection import connect
 from fleethand_dispatcher.directive_records import DirectiveRecords
@@ -36,6 +37,7 @@ class Store:
     def __init__(self, client: "redis.Redis", vault: Vault) -> None:
         self.client = client
         self.vault = vault
+        self.audit = AuditLog(client, vault)
         self.hosts = HostRecords(client, vault)
         self.directives = DirectiveRecords(client)
         self.commands = CommandRecords(client, vault)
