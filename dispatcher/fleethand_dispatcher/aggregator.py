@@ -23,7 +23,7 @@ from fleethand_dispatcher.connection import SERVER_ERRORS, is_servers_fault, mas
 from fleethand_dispatcher.courier import Courier
 from fleethand_dispatcher.directives import Directives
 from fleethand_dispatcher.keyring import Keyring
-from fleethand_dispatcher.opening import Opened, Rejected, ReportOpener
+from fleethand_dispatcher.opening import Forgery, Opened, Rejected, ReportOpener
 from fleethand_dispatcher.peers import Peers
 from fleethand_dispatcher.reaper import Reaper
 from fleethand_dispatcher.rows import Head
@@ -44,7 +44,7 @@ class Aggregator:
         self._store = store
         self._keyring = keyring
         self._settings = settings
-        self._alerts = Alerts(store.security, lambda _alert, _count: None, now_ms=store.now_ms)
+        self._alerts = Alerts(store.security, store.audit.append, now_ms=store.now_ms)
         self._opener = ReportOpener(Peers(store.hosts))
         self._reports = RedisReportBus(store.client, aggregator_id or uuid.uuid4().hex)
         bus = RedisOrderBus(store.client)
@@ -100,7 +100,10 @@ class Aggregator:
         if rejected.forgery is None:
             self._set_aside(rejected.raw, rejected.reason)
             return
-        alert = Alert("report.forged", rejected.forgery, actor=rejected.instance_id, detail=rejected.reason)
+        actor = rejected.instance_id if rejected.forgery is Forgery.OTHER_INSTANCE else ""
+        alert = Alert(
+            "report.forged", rejected.forgery, actor=actor, target=rejected.instance_id, detail=rejected.reason
+        )
         if self._alerts.add(alert):
             self._set_aside(rejected.raw, f"forged, {rejected.forgery}: {rejected.reason}")
 

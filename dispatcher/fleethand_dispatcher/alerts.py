@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from fleethand_common.clock import elapsed_s
+from fleethand_dispatcher.audit import AuditEvent
 from fleethand_dispatcher.security_records import SecurityRecords
 
 logger = logging.getLogger(__name__)
@@ -19,17 +20,32 @@ PAUSE_S = 60.0
 """Between two entries on the same thing."""
 TOLD_APART = 20
 """Hosts and kinds that get entries of their own at a time."""
+_UNKNOWN = "unknown"
+_DETAIL_CHARS = 300
 
 
 class Alert(NamedTuple):
-    """Something that does not look right. `actor` is who did it, as far as that is proven; empty otherwise."""
+    """Something that does not look right. `actor` is who did it, if that is proven; `target` whom it speaks of."""
 
     action: str
     reason: str
     actor: str = ""
+    target: str = ""
     detail: str = ""
     invoke_id: str = ""
     outcome: Literal["alert", "refused"] = "alert"
+
+    def event(self, count: int) -> AuditEvent:
+        """Return the entry of the audit log that tells so many of them."""
+        times = f" ({count} times in a minute)" if count > 1 else ""
+        return AuditEvent(
+            action=self.action,
+            actor=self.actor or _UNKNOWN,
+            outcome=self.outcome,
+            targets=[self.target] if self.target else [],
+            detail=f"{self.reason}: {self.detail[:_DETAIL_CHARS]}{times}",
+            invoke_id=self.invoke_id,
+        )
 
 
 class _Window:
@@ -43,14 +59,15 @@ class Alerts:
     """Counts alerts and tells of them.
 
     Args:
-        tell: writes one entry on that many alerts of a kind.
+        tell: writes an entry of the audit log.
         now_ms: the server's time, for the counters.
+        now_s: a counter of seconds.
     """
 
     def __init__(
         self,
         records: SecurityRecords,
-        tell: Callable[[Alert, int], None],
+        tell: Callable[[AuditEvent], object],
         *,
         now_ms: Callable[[], int],
         now_s: Callable[[], float] = elapsed_s,
@@ -69,9 +86,10 @@ class Alerts:
     def add(self, alert: Alert) -> bool:
         """Count an alert; returns whether it is the first of its kind for a while, and so was told at once."""
         self.count(f"{alert.action}:{alert.reason}")
-        key = (alert.action, alert.reason, alert.actor)
+        key = (alert.action, alert.reason, alert.actor or alert.target)
         if key not in self._windows and len(self._windows) >= TOLD_APART:
-            alert = alert._replace(actor="", detail="from more hosts than can be told one by one", invoke_id="")
+            detail = "on more hosts than can be told one by one"
+            alert = alert._replace(actor="", target="", detail=detail, invoke_id="")
             key = (alert.action, alert.reason, "")
         if key in self._windows:
             self._windows[key].untold += 1
@@ -94,12 +112,14 @@ class Alerts:
                 self._say(window.alert, window.untold)
 
     def _say(self, alert: Alert, count: int) -> None:
+        event = alert.event(count)
         logger.warning(
-            "event=%s reason=%s actor=%s count=%d detail=%r",
-            alert.action,
-            alert.reason,
-            alert.actor or "unknown",
+            "event=%s outcome=%s actor=%s targets=%s count=%d detail=%r",
+            event.action,
+            event.outcome,
+            event.actor,
+            ",".join(event.targets),
             count,
-            alert.detail[:200],
+            event.detail,
         )
-        self._tell(alert, count)
+        self._tell(event)

@@ -14,10 +14,11 @@ from typing import Any
 from fleethand_common import clock
 from fleethand_common.limits import OUTPUT_HEAD_BYTES
 from fleethand_common.states import TERMINAL
-from fleethand_dispatcher.invocation_records import Entry, InvocationRecords
+from fleethand_dispatcher.event_records import Entry
 from fleethand_dispatcher.models import InvocationEvent, InvocationResult
 from fleethand_dispatcher.patience import Deadline, patiently
 from fleethand_dispatcher.rows import Head
+from fleethand_dispatcher.store import Store
 
 _BEGIN = b"0"
 _HEAD_SURE = OUTPUT_HEAD_BYTES - 3
@@ -56,13 +57,13 @@ class Follower:
     def __init__(
         self,
         invoke_id: str,
-        records: InvocationRecords,
+        store: Store,
         *,
         head: Callable[[], Head],
         results: Callable[[], Iterator[InvocationResult]],
     ) -> None:
         self._invoke_id = invoke_id
-        self._records = records
+        self._store = store
         self._head = head
         self._results = results
         self._shown: defaultdict[str, Shown] = defaultdict(Shown)
@@ -74,7 +75,7 @@ class Follower:
         while True:
             finished = patiently(self._head, deadline).unfinished == 0
             block_s = None if finished else deadline.left_s()
-            entries = patiently(partial(self._records.events, self._invoke_id, after, block_s), deadline)
+            entries = patiently(partial(self._store.events.read, self._invoke_id, after, block_s), deadline)
             yield from self._told(entries, deadline)
             if finished and not entries:
                 if after == _BEGIN:
@@ -86,7 +87,7 @@ class Follower:
 
     def _told(self, entries: Sequence[Entry], deadline: Deadline) -> Iterator[InvocationEvent]:
         digests = [entry.event.output for entry in entries]
-        kept = patiently(partial(self._records.outputs, self._invoke_id, digests), deadline)
+        kept = patiently(partial(self._store.invocations.outputs, self._invoke_id, digests), deadline)
         for entry in entries:
             if entry.event.kind == "output":
                 if entry.data:

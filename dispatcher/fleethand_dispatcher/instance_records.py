@@ -130,20 +130,10 @@ class InstanceRecords:
 
     def facts(self) -> Iterable[Heartbeat]:
         """Yield the last heartbeat of every known instance whose record is ours."""
-        for sighting in self._sightings():
-            if sighting is not None:
-                yield sighting.facts
+        return (sighting.facts for sighting in self.sightings() if sighting is not None)
 
-    def cloned(self) -> dict[str, int]:
-        """Return the instances whose identity was seen on two machines, and when that was last."""
-        found = (sighting for sighting in self._sightings() if sighting is not None)
-        return {each.facts.instance_id: each.cloned_at for each in found if each.cloned_at is not None}
-
-    def altered(self) -> int:
-        """Return how many records somebody else has changed."""
-        return sum(sighting is None for sighting in self._sightings())
-
-    def _sightings(self) -> Iterable[Sighting | None]:
+    def sightings(self) -> Iterable[Sighting | None]:
+        """Yield what is kept of every known instance; None for a record that somebody else has changed."""
         for raw_name, raw in self._client.hscan_iter(keys.INSTANCES, count=1000):
             name = raw_name.decode(errors="replace")
             if not name.endswith("@"):

@@ -9,10 +9,9 @@ import msgspec
 from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher import keys, scripts
 from fleethand_dispatcher.changes import Change
-from fleethand_dispatcher.connection import BLOCK_S
 from fleethand_dispatcher.invocation_seal import InvocationSeal
 from fleethand_dispatcher.letter_writer import Written
-from fleethand_dispatcher.rows import Event, Head, Row, event_decoder, row_decoder, snapshot_decoder
+from fleethand_dispatcher.rows import Head, Row, row_decoder, snapshot_decoder
 from fleethand_dispatcher.vault import Vault, VaultError
 
 if TYPE_CHECKING:
@@ -45,18 +44,6 @@ class Due(NamedTuple):
     invoke_id: str
     instance_id: str
     row: Row
-
-
-class Entry(NamedTuple):
-    """One entry of the event stream."""
-
-    entry_id: bytes
-    instance_id: str
-    event: Event
-    data: str
-    """The piece of output; empty if somebody else put another there."""
-    authentic: bool
-    """Whether the ending, or the piece, is what was recorded."""
 
 
 class InvocationRecords:
@@ -234,6 +221,10 @@ class InvocationRecords:
         raw = cast("list[bytes | None]", self._client.hmget(keys.invocation(invoke_id).rows, list(instance_ids)))
         return [row_decoder.decode(value) if value else None for value in raw]
 
+    def row_count(self, invoke_id: str) -> int:
+        """Return how many rows an invocation has."""
+        return self._client.hlen(keys.invocation(invoke_id).rows)
+
     def targets(self, invoke_id: str, start: int = 0, count: int | None = None) -> list[str]:
         """Read the instance ids of an invocation, in the caller's order."""
         end = -1 if count is None else start + count - 1
@@ -321,37 +312,6 @@ class InvocationRecords:
             if head and head.snapshot.command_id == command_id:
                 return invoke_id
         return None
-
-    def wait_done(self, invoke_id: str, after: bytes, timeout_s: float) -> bytes:
-        """Block until the last instance has finished since *after*, at most *timeout_s*; the caller looks again.
-
-        Returns:
-            Where the next wait begins: a guess about a silent host can be replaced, and then there is a next time.
-        """
-        block_ms = max(1, int(min(timeout_s, BLOCK_S) * 1000))
-        answer = self._client.xread({keys.invocation(invoke_id).done: after}, block=block_ms)
-        return cast("Any", answer)[0][1][-1][0] if answer else after
-
-    def events(self, invoke_id: str, after: bytes, timeout_s: float | None) -> list[Entry]:
-        """Read events after entry *after*; with a timeout, block that long for the first."""
-        block = None if timeout_s is None else max(1, int(min(timeout_s, BLOCK_S) * 1000))
-        answer = self._client.xread({keys.invocation(invoke_id).events: after}, count=_CHUNK, block=block)
-        entries = cast("list[Any]", answer)[0][1] if answer else []
-        found = (self._entry(invoke_id, entry_id, fields) for entry_id, fields in entries)
-        return [entry for entry in found if entry is not None]
-
-    def _entry(self, invoke_id: str, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry | None:
-        try:
-            instance_id, event = fields[b"i"].decode(), event_decoder.decode(fields[b"e"])
-        except (KeyError, ValueError):
-            logger.error("cannot read the event %r of %s: it was altered in Redis", entry_id, invoke_id)
-            return None
-        if event.kind == "status":
-            return Entry(entry_id, instance_id, event, "", self.seal.is_authentic(invoke_id, instance_id, event))
-        data = self.seal.open_piece(invoke_id, instance_id, fields.get(b"d", b""))
-        if data is None:
-            logger.error("cannot use a piece of output of %s in %s: it was altered in Redis", instance_id, invoke_id)
-        return Entry(entry_id, instance_id, event, data or "", data is not None)
 
     def forget(self, invoke_id: str) -> int:
         """Remove a finished invocation and all that hangs on it; returns the rows removed, -1 if it is unfinished."""

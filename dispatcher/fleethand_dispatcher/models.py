@@ -224,6 +224,35 @@ class DeadReport(Record):
     body: str
 
 
+class SecurityCount(Record):
+    """How often something did not look right, e.g. `report.forged:DoesNotOpen`."""
+
+    kind: str
+    times: int
+    last_at: datetime
+
+
+class Finding(Record):
+    """Something in the records of an invocation that the control plane did not write."""
+
+    what: str
+    instance_id: str = ""
+    """Empty for what concerns the whole invocation."""
+
+
+class Verification(Record):
+    """What came of checking the records of an invocation."""
+
+    invoke_id: str
+    instance_count: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def authentic(self) -> bool:
+        """True if everything is as it was recorded."""
+        return not self.findings
+
+
 class Page(Record, Generic[T]):
     """Some of the answers; `next_token` is empty on the last page."""
 

@@ -191,14 +191,14 @@ class Reader:
             if head.unfinished == 0:
                 return describing.invocation(invoke_id, head)
             deadline.check(invoke_id)
-            wait_done = partial(self._store.invocations.wait_done, invoke_id, after, deadline.left_s())
+            wait_done = partial(self._store.events.wait_done, invoke_id, after, deadline.left_s())
             after = patiently(wait_done, deadline)
 
     def follow(self, invoke_id: str, timeout_s: float | None) -> Iterator[InvocationEvent]:
         """Yield events from the beginning until every instance has finished."""
         follower = Follower(
             invoke_id,
-            self._store.invocations,
+            self._store,
             head=partial(self.head, invoke_id),
             results=partial(self.results, invoke_id),
         )

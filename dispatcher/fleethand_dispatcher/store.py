@@ -10,6 +10,7 @@ from fleethand_dispatcher.audit import AuditLog
 from fleethand_dispatcher.command_records import CommandRecords
 from fleethand_dispatcher.connection import connect
 from fleethand_dispatcher.directive_records import DirectiveRecords
+from fleethand_dispatcher.event_records import EventRecords
 from fleethand_dispatcher.host_records import HostRecords
 from fleethand_dispatcher.instance_records import InstanceRecords
 from fleethand_dispatcher.invocation_records import InvocationRecords
@@ -42,6 +43,7 @@ class Store:
         self.directives = DirectiveRecords(client)
         self.commands = CommandRecords(client, vault)
         self.invocations = InvocationRecords(client, vault)
+        self.events = EventRecords(client, vault)
         self.instances = InstanceRecords(client, vault)
         self.security = SecurityRecords(client)
 
