@@ -17,7 +17,6 @@ from fleethand_dispatcher.bus import RedisOrderBus
 from fleethand_dispatcher.catalogue import Catalogue
 from fleethand_dispatcher.connection import guarded, guarded_iterator
 from fleethand_dispatcher.courier import Courier
-from fleethand_dispatcher.dead_reports import DeadReports
 from fleethand_dispatcher.fleet import Fleet
 from fleethand_dispatcher.invocation import RETRY_BY_DEFAULT, Invocation
 from fleethand_dispatcher.keyring import Keyring
@@ -25,7 +24,6 @@ from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.models import (
     CloudAssistantStatus,
     Command,
-    DeadReport,
     Explanation,
     Instance,
     InvocationEvent,
@@ -44,9 +42,10 @@ from fleethand_dispatcher.requests import CommandRequest, check_statuses, parse
 from fleethand_dispatcher.running import Runner, Started
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
+from fleethand_dispatcher.verbs.reports import ReportVerbs
 
 
-class Dispatcher:
+class Dispatcher(ReportVerbs):
     """Runs commands on a fleet and tells what became of them.
 
     Args:
@@ -70,7 +69,6 @@ class Dispatcher:
         self._runner = Runner(self._store, writer, courier, self._catalogue, self._settings)
         self._reader = Reader(self._store)
         self._fleet = Fleet(self._store, self._settings)
-        self._dead = DeadReports(self._store.client)
 
     @classmethod
     def of_stack(cls, data: str | Path | None = None) -> "Dispatcher":
@@ -405,16 +403,6 @@ class Dispatcher:
         known = self._fleet.read([instance_id])
         name = known[0].instance_name if known else ""
         return rendering(command, parameters, {"InstanceId": instance_id, "InstanceName": name}, self._settings)
-
-    @guarded
-    def dead_reports(self, *, max_results: int = 50) -> list[DeadReport]:
-        """Return the newest reports that were set aside, with the reason."""
-        return self._dead.newest(max_results)
-
-    @guarded
-    def drop_dead_reports(self) -> int:
-        """Forget the reports that were set aside; returns how many there were."""
-        return self._dead.drop()
 
     @guarded
     def server_time(self) -> str:

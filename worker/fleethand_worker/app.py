@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from fleethand_common import __version__
+from fleethand_common import __version__, sealing
 from fleethand_common.clock import Clock
 from fleethand_common.credentials import Credentials
 from fleethand_worker import identity, linux, logs
@@ -24,6 +24,7 @@ from fleethand_worker.pool import EventListener
 from fleethand_worker.recovery import recover
 from fleethand_worker.refusals import Refusals
 from fleethand_worker.reporter import Reporter
+from fleethand_worker.sealed_line import SealedLine
 from fleethand_worker.settings import WorkerSettings
 from fleethand_worker.state_dir import StateDir
 from fleethand_worker.trust import Trust
@@ -56,7 +57,9 @@ def _add_parts(
     journal = Journal(state_dir, linux.boot_id())
     janitor = Janitor(journal, clock, trust.write_floor)
     app.line = BrokerLine()
-    reporter = Reporter(app.line, lambda: app.executor.loop)
+    keys = sealing.pair_keys(credentials.box_secret, credentials.control_public)
+    line = SealedLine(app.line, credentials.instance_id, keys.up)
+    reporter = Reporter(line, lambda: app.executor.loop)
     host = _host(settings, journal.boot_id)
     outcomes = Outcomes(host.instance_id, clock)
     app.executor = Executor(host, reporter, outcomes, clock)

@@ -1,8 +1,9 @@
 -- Record an invocation and one row per target, all or nothing.
 -- KEYS: head rows targets events done invocations watch results unfinished tokens
 -- ARGV: invocation id, head fields (JSON object), groups (JSON list of
---       {instances, row, watch_at or false, open, event or false}), id prefix of instance keys,
+--       {instances, row, marks, watch_at or false, open, event or false}), id prefix of instance keys,
 --       tokens (a line for each instance of the open groups, in their order; empty without a token)
+-- *marks* has one for each instance of a group that has ended from the start, and is empty otherwise.
 -- Returns the number of rows, or -1 if it is recorded already: two callers with one client token make it once.
 local head, rows, targets, events, done, invocations, watch, results, open_invocations, tokens = unpack(KEYS)
 local id, prefix = ARGV[1], ARGV[4]
@@ -15,6 +16,10 @@ for name, value in pairs(fields) do
 end
 local created = fields.created_at
 redis.call('ZADD', invocations, created, id)
+
+local function with_mark(json, mark)
+    return mark and json:sub(1, -2) .. ',"mark":"' .. mark .. '"}' or json
+end
 
 -- A call costs as much as what it does, so what goes into one key goes there many at a time: so many arguments a call.
 local MANY = 1000
@@ -38,7 +43,8 @@ for _, group in ipairs(groups) do
     local of_rows, of_watch, of_tokens = {}, {}, {}
     for index, instance in ipairs(group.instances) do
         local place = #of_rows
-        of_rows[place + 1], of_rows[place + 2] = instance, group.row
+        local mark = group.marks[index]
+        of_rows[place + 1], of_rows[place + 2] = instance, with_mark(group.row, mark)
         redis.call('ZADD', prefix .. instance .. ':invocations', created, id)
         if group.watch_at then
             of_watch[place + 1], of_watch[place + 2] = group.watch_at, id .. '|' .. instance
@@ -49,7 +55,7 @@ for _, group in ipairs(groups) do
             if token ~= '' then of_tokens[#of_tokens + 1], of_tokens[#of_tokens + 2] = instance, token end
         end
         if group.event then
-            redis.call('XADD', events, '*', 'i', instance, 'e', group.event)
+            redis.call('XADD', events, '*', 'i', instance, 'e', with_mark(group.event, mark))
         end
         if #of_rows >= MANY or index == count then
             of_rows, of_watch = flush('HSET', rows, of_rows), flush('ZADD', watch, of_watch)
