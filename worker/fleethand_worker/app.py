@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from fleethand_common import __version__, sealing
+from fleethand_common import __version__
 from fleethand_common.clock import Clock
 from fleethand_common.credentials import Credentials
 from fleethand_worker import identity, linux, logs
@@ -57,8 +57,7 @@ def _add_parts(
     journal = Journal(state_dir, linux.boot_id())
     janitor = Janitor(journal, clock, trust.write_floor)
     app.line = BrokerLine()
-    keys = sealing.pair_keys(credentials.box_secret, credentials.control_public)
-    line = SealedLine(app.line, credentials.instance_id, keys.up)
+    line = SealedLine(app.line, credentials.instance_id, trust.pair_keys.up)
     reporter = Reporter(line, lambda: app.executor.loop)
     host = _host(settings, journal.boot_id)
     outcomes = Outcomes(host.instance_id, clock)
