@@ -30,6 +30,7 @@ _OURS = {
     "config": "config:config",
     "doctor": "doctor:doctor",
     "aggregator": "aggregator:aggregator",
+    "user": "user:user",
 }
 _STACK = ("up", "down", "status", "demo", "dashboard")
 _SECTIONS = {
@@ -37,7 +38,7 @@ _SECTIONS = {
     "Look at what happened": ("results", "explain", "invocation"),
     "Keep": ("command", "instance"),
     "This machine": _STACK,
-    "Operate": ("doctor", "config", "report", "aggregator"),
+    "Operate": ("doctor", "config", "report", "aggregator", "user"),
 }
 
 
