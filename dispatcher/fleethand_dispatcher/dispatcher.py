@@ -61,7 +61,7 @@ class Dispatcher:
     ) -> None:
         self._settings = settings or Settings()
         self._keyring = keyring or Keyring.load(self._settings.keys_path())
-        self._store = Store.at(redis_url or self._settings.redis_url, self._keyring.vault)
+        self._store = Store.at(self._settings.server_url(redis_url or ""), self._keyring.vault)
         courier = Courier(self._store, RedisOrderBus(self._store.client), self._settings)
         self._catalogue = Catalogue(self._store, self._settings)
         self._runner = Runner(self._store, courier, self._catalogue, self._settings)

@@ -14,6 +14,7 @@ from celery.worker.consumer.tasks import Tasks
 from celery.worker.state import SOFTWARE_INFO, active_requests, all_total_count, maybe_shutdown
 
 from fleethand_common.clock import elapsed_s
+from fleethand_common.tls import explained
 from fleethand_worker.broker import ERRORS
 
 logger = logging.getLogger(__name__)
@@ -112,7 +113,8 @@ class HostConsumer(Consumer):  # type: ignore[misc]
                 connection.connect()
                 break
             except ERRORS as error:
-                logger.warning("event=not_connected broker=%s reason=%s", connection.as_uri(), type(error).__name__)
+                name, text = type(error).__name__, explained(error)
+                logger.warning("event=not_connected broker=%s reason=%s text=%r", connection.as_uri(), name, text)
                 connection.release()
             self._pause()
         self.first_connection_attempt = False
