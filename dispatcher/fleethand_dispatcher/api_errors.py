@@ -27,7 +27,14 @@ API_ERRORS: dict[str, ApiError] = {
     "InvalidParameter.MaxResults": ApiError(400, "The specified parameter MaxResults is not valid."),
     "InvalidParameter.Status": ApiError(400, "The specified status does not exist."),
     "InvalidParameter.Interpolation": ApiError(400, "The specified interpolation does not exist."),
+    "InvalidParameter.PolicyDocument": ApiError(400, "The specified policy document is not valid."),
+    "InvalidParameter.PolicyName": ApiError(400, "The specified policy name is not valid."),
+    "InvalidParameter.PrincipalName": ApiError(400, "The specified principal name is not valid."),
+    "InvalidPolicy.Duplicate": ApiError(400, "The specified policy exists already."),
+    "InvalidPrincipal.Duplicate": ApiError(400, "The specified principal exists already."),
     "InvalidParameter": ApiError(400, "A parameter is not valid."),
+    "InvalidAccessKeyId.NotFound": ApiError(400, "The specified access key is not found."),
+    "InvalidAccessKeyId.Inactive": ApiError(400, "The specified access key is disabled."),
     "MissingParameter.CommandContent": ApiError(400, "The input parameter CommandContent is required."),
     "MissingParameter.CommandId": ApiError(400, "The input parameter CommandId is required."),
     "MissingParameter.Name": ApiError(400, "The input parameter Name is required."),
@@ -69,6 +76,8 @@ API_ERRORS: dict[str, ApiError] = {
     ),
     "ParameterType.NotSupported": ApiError(403, "The type of parameter value is not supported."),
     "Username.ExceedLimit": ApiError(403, "The length of the username exceeds the upper limit."),
+    "Forbidden.RAM": ApiError(403, "User not authorized to operate on the specified resource."),
+    "Operation.Frozen": ApiError(403, "The fleet is frozen: nothing is started on it."),
     "Operation.Forbidden": ApiError(403, "The operation is not permitted."),
     "IdempotentParameterMismatch": ApiError(
         403, "The specified parameter has changed while using an already used clientToken."
@@ -78,6 +87,8 @@ API_ERRORS: dict[str, ApiError] = {
     "InvalidTerminationMode.NotFound": ApiError(404, "The specified parameter TerminationMode does not exist."),
     "InvalidInstance.NotFound": ApiError(404, "The specified instance does not exist."),
     "InvalidCmdId.NotFound": ApiError(404, "The specified command ID does not exist."),
+    "InvalidPolicy.NotFound": ApiError(404, "The specified policy does not exist."),
+    "InvalidPrincipal.NotFound": ApiError(404, "The specified principal does not exist."),
     "InvalidInvokeId.NotFound": ApiError(404, "The specified invoke ID does not exist."),
 }
 

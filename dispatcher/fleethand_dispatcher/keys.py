@@ -22,6 +22,9 @@
 | `fleethand:token:<verb>:<token>` | string, what a client token stands for; gone after a day |
 | `fleethand:hosts` | hash, instance id to what was agreed with it when it was enrolled (sealed) |
 | `fleethand:hosts:version` | number that grows whenever a host is enrolled or gone |
+| `fleethand:principals` | hash, name to who may use an API key, with the keys' digests and policies (sealed) |
+| `fleethand:policies` | hash, name to a policy document (sealed) |
+| `fleethand:principals:version` | number that grows whenever a principal or a policy changes |
 | `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
 | `fleethand:results` | number of rows held |
 | `fleethand:day:<date>` | number of invocations of that day; gone after two |
@@ -43,6 +46,9 @@ SEEN = "fleethand:seen"
 INVOKED = "fleethand:invoked"
 HOSTS = "fleethand:hosts"
 HOSTS_VERSION = "fleethand:hosts:version"
+PRINCIPALS = "fleethand:principals"
+POLICIES = "fleethand:policies"
+PRINCIPALS_VERSION = "fleethand:principals:version"
 AUDIT = "fleethand:audit"
 RESULTS = "fleethand:results"
 AGGREGATORS = "fleethand:aggregators"

@@ -12,6 +12,7 @@ from fleethand_dispatcher.connection import connect
 from fleethand_dispatcher.host_records import HostRecords
 from fleethand_dispatcher.instance_records import InstanceRecords
 from fleethand_dispatcher.invocation_records import InvocationRecords
+from fleethand_dispatcher.principal_records import PrincipalRecords
 from fleethand_dispatcher.vault import Vault
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Store:
         self.vault = vault
         self.audit = AuditLog(client, vault)
         self.hosts = HostRecords(client, vault)
+        self.principals = PrincipalRecords(client, vault)
         self.commands = CommandRecords(client)
         self.invocations = InvocationRecords(client)
         self.instances = InstanceRecords(client)
