@@ -21,6 +21,7 @@ from fleethand_dispatcher.bus import RedisOrderBus, RedisReportBus
 from fleethand_dispatcher.changes import Change
 from fleethand_dispatcher.connection import SERVER_ERRORS, is_servers_fault, masked
 from fleethand_dispatcher.courier import Courier
+from fleethand_dispatcher.directives import Directives
 from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.reaper import Reaper
 from fleethand_dispatcher.rows import Head
@@ -42,7 +43,9 @@ class Aggregator:
         self._keyring = keyring
         self._settings = settings
         self._reports = RedisReportBus(store.client, aggregator_id or uuid.uuid4().hex)
-        self._courier = Courier(store, RedisOrderBus(store.client), settings)
+        bus = RedisOrderBus(store.client)
+        self._courier = Courier(store, bus, settings)
+        self._directives = Directives(store, bus, keyring)
         self._reaper = Reaper(store, self._reports, self._courier, settings)
         self._look_at_s = 0.0
         self._heads: dict[str, Head] = {}
@@ -108,6 +111,7 @@ class Aggregator:
         self._apply_executions(executions)
         if heartbeats:
             missing = self._store.instances.note(list(heartbeats.values()), self._settings.online_within_s * 1000)
+            self._directives.catch_up((beat.instance_id, beat.directive_sequence) for beat in heartbeats.values())
             self._courier.send_again(missing, "the host came back")
 
     def _decode(self, raw: bytes) -> Report | None:

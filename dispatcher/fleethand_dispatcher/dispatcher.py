@@ -21,6 +21,7 @@ from fleethand_dispatcher.dead_reports import DeadReports
 from fleethand_dispatcher.fleet import Fleet
 from fleethand_dispatcher.invocation import RETRY_BY_DEFAULT, Invocation
 from fleethand_dispatcher.keyring import Keyring
+from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.models import (
     CloudAssistantStatus,
     Command,
@@ -36,6 +37,7 @@ from fleethand_dispatcher.models import (
     StopDisposition,
     TargetPreview,
 )
+from fleethand_dispatcher.peers import Peers
 from fleethand_dispatcher.reading import Reader, accepting
 from fleethand_dispatcher.rendering import rendering
 from fleethand_dispatcher.requests import CommandRequest, check_statuses, parse
@@ -64,7 +66,8 @@ class Dispatcher:
         self._store = Store.at(redis_url or self._settings.redis_url, self._keyring.vault)
         courier = Courier(self._store, RedisOrderBus(self._store.client), self._settings)
         self._catalogue = Catalogue(self._store, self._settings)
-        self._runner = Runner(self._store, courier, self._catalogue, self._settings)
+        writer = LetterWriter(self._keyring, Peers(self._store.hosts))
+        self._runner = Runner(self._store, writer, courier, self._catalogue, self._settings)
         self._reader = Reader(self._store)
         self._fleet = Fleet(self._store, self._settings)
         self._dead = DeadReports(self._store.client)

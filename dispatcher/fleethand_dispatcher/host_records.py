@@ -76,6 +76,10 @@ class HostRecords:
             if host is not None:
                 yield host
 
+    def ids(self) -> list[str]:
+        """Return the instance ids of all that are enrolled."""
+        return [name.decode() for name in cast("list[bytes]", self._client.hkeys(keys.HOSTS))]
+
     def delete(self, instance_id: str) -> bool:
         """Forget a host, so that nothing can be sent to it nor taken from it; False if it was not enrolled."""
         pipe = self._client.pipeline(transaction=True)

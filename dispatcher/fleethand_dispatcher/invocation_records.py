@@ -10,6 +10,7 @@ from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher import keys, scripts
 from fleethand_dispatcher.changes import Change, arguments
 from fleethand_dispatcher.connection import BLOCK_S
+from fleethand_dispatcher.letter_writer import Written
 from fleethand_dispatcher.rows import Head, Row, row_decoder, snapshot_decoder
 
 if TYPE_CHECKING:
@@ -64,17 +65,26 @@ class InvocationRecords:
         self._forget = scripts.load(client, "forget")
 
     def create(
-        self, invoke_id: str, snapshot: bytes, order: bytes, times: Mapping[str, int], groups: Sequence[Group]
+        self,
+        invoke_id: str,
+        *,
+        snapshot: bytes,
+        order: bytes,
+        written: Written,
+        times: Mapping[str, int],
+        groups: Sequence[Group],
     ) -> bool:
         """Record an invocation and its rows, all or nothing; False if it is recorded already.
 
         Args:
             snapshot: JSON of a `Snapshot`.
-            order: JSON of the `ExecutionOrder`, kept to send it again.
+            order: JSON of the `ExecutionOrder`, kept to run the same once more.
+            written: the order's letter and tokens, kept to send it, first and again.
             times: `created_at` and `deliver_before`.
         """
         k = keys.invocation(invoke_id)
-        fields = {"snapshot": snapshot.decode(), "order": order.decode(), **times}
+        letter = written.letter.decode()
+        fields = {"snapshot": snapshot.decode(), "order": order.decode(), "letter": letter, **times}
         answer = self._create(
             keys=[
                 k.head,
@@ -86,8 +96,15 @@ class InvocationRecords:
                 keys.WATCH,
                 keys.RESULTS,
                 keys.UNFINISHED,
+                k.tokens,
             ],
-            args=[invoke_id, msgspec.json.encode(fields), _encode_groups(groups), keys.INSTANCE_PREFIX],
+            args=[
+                invoke_id,
+                msgspec.json.encode(fields),
+                _encode_groups(groups),
+                keys.INSTANCE_PREFIX,
+                "".join(f"{instance_id}\n{token}\n" for instance_id, token in written.tokens.items()),
+            ],
         )
         return cast("int", answer) >= 0
 
@@ -118,7 +135,18 @@ class InvocationRecords:
     def _transit(self, invoke_id: str, pairs: Sequence[tuple[Change, str]], client: "redis.Redis") -> Any:
         k = keys.invocation(invoke_id)
         return self._transition(
-            keys=[k.head, k.rows, k.outputs, k.live, k.events, k.done, keys.WATCH, keys.INVOKED, keys.UNFINISHED],
+            keys=[
+                k.head,
+                k.rows,
+                k.outputs,
+                k.live,
+                k.events,
+                k.done,
+                keys.WATCH,
+                keys.INVOKED,
+                keys.UNFINISHED,
+                k.tokens,
+            ],
             args=[invoke_id, keys.INSTANCE_PREFIX, *arguments(pairs)],
             client=client,
         )
@@ -140,11 +168,23 @@ class InvocationRecords:
         return _decode_counts(values)
 
     def orders(self, invoke_ids: Sequence[str]) -> list[bytes | None]:
-        """Read the orders of several invocations, to send them again."""
+        """Read the orders of several invocations as they were before they were sealed."""
         pipe = self._client.pipeline(transaction=False)
         for invoke_id in invoke_ids:
             pipe.hget(keys.invocation(invoke_id).head, "order")
         return cast("list[bytes | None]", pipe.execute())
+
+    def letter(self, invoke_id: str) -> bytes | None:
+        """Read the letter that an invocation's order goes out in, or None."""
+        return cast("bytes | None", self._client.hget(keys.invocation(invoke_id).head, "letter"))
+
+    def stop_letter(self, invoke_id: str) -> bytes | None:
+        """Read the letter that an invocation's stop goes out in, None if nobody asked for one."""
+        return cast("bytes | None", self._client.hget(keys.invocation(invoke_id).head, "stop_letter"))
+
+    def keep_stop_letter(self, invoke_id: str, letter: bytes) -> None:
+        """Record the letter of an invocation's stop; the tokens come with the changes that ask for it."""
+        self._client.hset(keys.invocation(invoke_id).head, "stop_letter", letter)
 
     def mark_stop(self, invoke_id: str, at_ms: int) -> None:
         """Note when a caller first asked to stop the invocation."""

@@ -6,13 +6,14 @@
 | `fleethand:command:<c>` | hash `body` (JSON of the command), `invoke_times` |
 | `fleethand:invocations` | sorted set, invocation id by time of creation |
 | `fleethand:unfinished` | sorted set, the invocations that have an unfinished instance |
-| `fleethand:inv:<t>` | hash, the head: `snapshot`, `order`, times, `total`, `unfinished`, `n:<Status>` counters |
+| `fleethand:inv:<t>` | hash, the head: `snapshot`, `order`, letters, times, `total`, `unfinished`, `n:<Status>` |
 | `fleethand:inv:<t>:rows` | hash, instance id to its row (JSON, `rows.Row`) |
 | `fleethand:inv:<t>:targets` | list, instance ids in the caller's order |
 | `fleethand:inv:<t>:outputs` | hash, digest to output; equal outputs stand once |
 | `fleethand:inv:<t>:live` | hash, instance id to its output so far, `<i>@` to the last offset |
 | `fleethand:inv:<t>:events` | stream, what happened, for `follow` |
 | `fleethand:inv:<t>:done` | stream, an entry whenever the last instance finished, for `wait` |
+| `fleethand:inv:<t>:tokens` | hash, instance id to its order's token, `<i>!` to its stop's; while unfinished |
 | `fleethand:watch` | sorted set, `<t>|<i>` by the time when the reaper must look at the row |
 | `fleethand:instances` | hash, instance id to the facts of its last heartbeat, `<i>@` to when it was first seen |
 | `fleethand:seen` | sorted set, instance id by its last heartbeat |
@@ -26,6 +27,7 @@
 | `fleethand:policies` | hash, name to a policy document (sealed) |
 | `fleethand:principals:version` | number that grows whenever a principal or a policy changes |
 | `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
+| `fleethand:directives` | sorted set, directives with their tokens (JSON) by sequence |
 | `fleethand:results` | number of rows held |
 | `fleethand:day:<date>` | number of invocations of that day; gone after two |
 | `fleethand:aggregators` | hash, aggregator id to when it last took reports |
@@ -50,12 +52,15 @@ PRINCIPALS = "fleethand:principals"
 POLICIES = "fleethand:policies"
 PRINCIPALS_VERSION = "fleethand:principals:version"
 AUDIT = "fleethand:audit"
+DIRECTIVES = "fleethand:directives"
 RESULTS = "fleethand:results"
 AGGREGATORS = "fleethand:aggregators"
 TAKEN_PREFIX = "fleethand:reports:taken:"
 DEAD_REPORTS = "fleethand:reports:dead"
 INVOCATION_PREFIX = "fleethand:inv:"
 INSTANCE_PREFIX = "fleethand:instance:"
+STOP_MARK = "!"
+"""Follows the instance id in the name of the field that holds the token of its stop."""
 
 
 class InvocationKeys(NamedTuple):
@@ -68,6 +73,7 @@ class InvocationKeys(NamedTuple):
     live: str
     events: str
     done: str
+    tokens: str
 
 
 def invocation(invoke_id: str) -> InvocationKeys:

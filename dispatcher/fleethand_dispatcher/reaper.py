@@ -71,7 +71,7 @@ class Reaper:
         online = seen is not None and now_ms - seen <= self._settings.online_within_s * 1000
         match row.status:
             case InstanceStatus.PENDING if row.accepted_at is None:
-                return self._judge_undelivered(item, head, seen, now_ms, online=online)
+                return self._judge_undelivered(item, head, now_ms, online=online)
             case InstanceStatus.PENDING:
                 return self._judge_queued(item, head, now_ms)
             case InstanceStatus.RUNNING:
@@ -81,18 +81,13 @@ class Reaper:
             case _:
                 return Change(i=item.instance_id, kind="later", watch_at=now_ms + self._lease_ms)
 
-    def _judge_undelivered(
-        self, item: Due, head: Head, seen: int | None, now_ms: int, *, online: bool
-    ) -> Change | None:
+    def _judge_undelivered(self, item: Due, head: Head, now_ms: int, *, online: bool) -> Change | None:
         if now_ms < head.deliver_before + _LATE_MS:
             wait_until = head.deliver_before + _LATE_MS
             if online and now_ms < head.deliver_before:
                 return None
             return Change(i=item.instance_id, kind="later", watch_at=wait_until)
-        if seen is None:
-            code = InstanceErrorCode.INSTANCE_NOT_EXISTS
-        else:
-            code = InstanceErrorCode.DELIVERY_TIMEOUT if online else InstanceErrorCode.CLIENT_NOT_ONLINE
+        code = InstanceErrorCode.DELIVERY_TIMEOUT if online else InstanceErrorCode.CLIENT_NOT_ONLINE
         return presumption(item.instance_id, InstanceStatus.PENDING, code, INSTANCE_ERRORS[code].info)
 
     def _judge_queued(self, item: Due, head: Head, now_ms: int) -> Change:

@@ -9,6 +9,7 @@ from fleethand_dispatcher import keys
 from fleethand_dispatcher.audit import AuditLog
 from fleethand_dispatcher.command_records import CommandRecords
 from fleethand_dispatcher.connection import connect
+from fleethand_dispatcher.directive_records import DirectiveRecords
 from fleethand_dispatcher.host_records import HostRecords
 from fleethand_dispatcher.instance_records import InstanceRecords
 from fleethand_dispatcher.invocation_records import InvocationRecords
@@ -39,6 +40,7 @@ class Store:
         self.audit = AuditLog(client, vault)
         self.hosts = HostRecords(client, vault)
         self.principals = PrincipalRecords(client, vault)
+        self.directives = DirectiveRecords(client)
         self.commands = CommandRecords(client)
         self.invocations = InvocationRecords(client)
         self.instances = InstanceRecords(client)

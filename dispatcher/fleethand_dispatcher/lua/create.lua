@@ -1,9 +1,10 @@
 -- Record an invocation and one row per target, all or nothing.
--- KEYS: head rows targets events done invocations watch results unfinished
+-- KEYS: head rows targets events done invocations watch results unfinished tokens
 -- ARGV: invocation id, head fields (JSON object), groups (JSON list of
---       {instances, row, watch_at or false, open, event or false}), id prefix of instance keys
+--       {instances, row, watch_at or false, open, event or false}), id prefix of instance keys,
+--       tokens (lines, an instance id and its token in turn)
 -- Returns the number of rows, or -1 if it is recorded already: two callers with one client token make it once.
-local head, rows, targets, events, done, invocations, watch, results, open_invocations = unpack(KEYS)
+local head, rows, targets, events, done, invocations, watch, results, open_invocations, tokens = unpack(KEYS)
 local id, prefix = ARGV[1], ARGV[4]
 if redis.call('EXISTS', head) == 1 then return -1 end
 local fields = cjson.decode(ARGV[2])
@@ -14,6 +15,10 @@ for name, value in pairs(fields) do
 end
 local created = fields.created_at
 redis.call('ZADD', invocations, created, id)
+
+for instance, token in ARGV[5]:gmatch('([^\n]+)\n([^\n]+)\n') do
+    redis.call('HSET', tokens, instance, token)
+end
 
 local total, unfinished = 0, 0
 for _, group in ipairs(groups) do

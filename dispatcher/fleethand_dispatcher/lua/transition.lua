@@ -1,6 +1,6 @@
 -- Apply changes to rows of one invocation: check the from-state, set the new one, move the counters, append the event.
--- KEYS: head rows outputs live events done watch invoked unfinished
--- ARGV: invocation id, prefix of instance keys, then pairs of change (JSON) and text (output or empty)
+-- KEYS: head rows outputs live events done watch invoked unfinished tokens
+-- ARGV: invocation id, prefix of instance keys, then pairs of change (JSON) and text (output, the token of a stop, or empty)
 -- A change is {i = instance, kind = …} and what its kind needs, see below; times are ms on the server's clock.
 -- Returns one {old status, new status} per change; equal when nothing changed, {'', ''} when there is no such row.
 local TRANSITIONS = cjson.decode([[@TRANSITIONS@]])
@@ -12,7 +12,7 @@ local HEAD_BYTES = @HEAD_BYTES@
 local EVENTS_LIFE_S = 86400 -- after the end; then the rows have to tell the story
 local LIVE_BYTES_MAX = 65536 -- a host stops far earlier; this bounds one that does not
 
-local head, rows, outputs, live, events, done, watch, invoked, open_invocations = unpack(KEYS)
+local head, rows, outputs, live, events, done, watch, invoked, open_invocations, tokens = unpack(KEYS)
 local id, prefix = ARGV[1], ARGV[2]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -81,6 +81,7 @@ local function move(instance, row, to, change, text, shown)
     count_finished(TERMINAL[from] == true, TERMINAL[to] == true)
     if TERMINAL[to] then
         redis.call('ZREM', watch, member(instance))
+        redis.call('HDEL', tokens, instance, instance .. '!') -- nothing is sent to it any more
         close(instance)
     end
 end
@@ -169,9 +170,13 @@ function apply.presume(instance, row, change)
     return true
 end
 
--- A caller wants it stopped. What was never sent is withdrawn here and now; the rest is the host's to confirm.
-function apply.stop(instance, row, change)
-    if row.status == 'Stopping' or TERMINAL[row.status] then return false end
+-- A caller wants it stopped. What was never sent is withdrawn here and now; the rest is the host's to confirm, and
+-- *token* is what makes it listen: the newest one counts, as its key may be the only one that is still trusted.
+function apply.stop(instance, row, change, token)
+    if TERMINAL[row.status] then return false end
+    local is_asked = row.sent_count > 0 or row.status == 'Stopping'
+    if is_asked and token ~= '' then redis.call('HSET', tokens, instance .. '!', token) end
+    if row.status == 'Stopping' then return false end
     row.stop_at = now
     if row.sent_count == 0 then
         row.finished_at = now
