@@ -22,6 +22,11 @@
 | `fleethand:token:<verb>:<token>` | string, what a client token stands for; gone after a day |
 | `fleethand:hosts` | hash, instance id to what was agreed with it when it was enrolled (sealed) |
 | `fleethand:hosts:version` | number that grows whenever a host is enrolled or gone |
+| `fleethand:machine:<mark>` | set, instances enrolled with one machine id; the mark is the vault's |
+| `fleethand:activations` | hash, activation id to the activation (sealed) |
+| `fleethand:activation:<a>` | hash `registered`, `deregistered`, `failures` of one activation |
+| `fleethand:enrolment:<e>` | hash `body`, `counted`, `until`, `answer` of an enrolment under way; gone when it took too long |
+| `fleethand:registrar` | string, URL and pin of the registration service (sealed) |
 | `fleethand:results` | number of rows held |
 | `fleethand:day:<date>` | number of invocations of that day; gone after two |
 | `fleethand:aggregators` | hash, aggregator id to when it last took reports |
@@ -42,6 +47,8 @@ SEEN = "fleethand:seen"
 INVOKED = "fleethand:invoked"
 HOSTS = "fleethand:hosts"
 HOSTS_VERSION = "fleethand:hosts:version"
+ACTIVATIONS = "fleethand:activations"
+REGISTRAR = "fleethand:registrar"
 RESULTS = "fleethand:results"
 AGGREGATORS = "fleethand:aggregators"
 TAKEN_PREFIX = "fleethand:reports:taken:"
@@ -81,6 +88,21 @@ def instance_open(instance_id: str) -> str:
 def instance_invocations(instance_id: str) -> str:
     """Return the key of the invocations that target an instance."""
     return f"{INSTANCE_PREFIX}{instance_id}:invocations"
+
+
+def machine(mark: str) -> str:
+    """Return the key of the instances that were enrolled with one machine id."""
+    return f"fleethand:machine:{mark}"
+
+
+def activation(activation_id: str) -> str:
+    """Return the key of one activation's counters."""
+    return f"fleethand:activation:{activation_id}"
+
+
+def enrolment(enrolment_id: str) -> str:
+    """Return the key of one enrolment that is under way."""
+    return f"fleethand:enrolment:{enrolment_id}"
 
 
 def token(verb: str, client_token: str) -> str:
