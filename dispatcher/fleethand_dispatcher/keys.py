@@ -27,6 +27,7 @@
 | `fleethand:activation:<a>` | hash `registered`, `deregistered`, `failures` of one activation |
 | `fleethand:enrolment:<e>` | hash `body`, `counted`, `until`, `answer` of an enrolment under way; gone when it took too long |
 | `fleethand:registrar` | string, URL and pin of the registration service (sealed) |
+| `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
 | `fleethand:results` | number of rows held |
 | `fleethand:day:<date>` | number of invocations of that day; gone after two |
 | `fleethand:aggregators` | hash, aggregator id to when it last took reports |
@@ -49,6 +50,7 @@ HOSTS = "fleethand:hosts"
 HOSTS_VERSION = "fleethand:hosts:version"
 ACTIVATIONS = "fleethand:activations"
 REGISTRAR = "fleethand:registrar"
+AUDIT = "fleethand:audit"
 RESULTS = "fleethand:results"
 AGGREGATORS = "fleethand:aggregators"
 TAKEN_PREFIX = "fleethand:reports:taken:"

@@ -69,11 +69,13 @@ class PendingRecords:
         )
         return Claim(state.decode(), serial)
 
-    def settle(self, enrolment_id: str, answer: bytes) -> None:
-        """Keep the answer for a host that did not get it; it is sealed for that host."""
+    def settle(self, enrolment_id: str, answer: bytes, life_s: int) -> None:
+        """Keep the answer a while for a host that did not get it; it is sealed for that host."""
         key = keys.enrolment(enrolment_id)
-        if self._client.exists(key):  # otherwise it would stay for ever
-            self._client.hset(key, "answer", cast("str", answer))
+        pipe = self._client.pipeline(transaction=True)
+        pipe.hset(key, "answer", cast("str", answer))
+        pipe.expire(key, life_s)
+        pipe.execute()
 
     def answer(self, enrolment_id: str) -> bytes | None:
         """Return what was answered."""

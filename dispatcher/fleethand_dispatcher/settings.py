@@ -57,6 +57,7 @@ class Settings:
 
     retention_days: int = setting(28, help="days that invocations and their results are kept")
     retention_results: int = setting(100_000, help="results kept at most; the oldest finished invocations go first")
+    audit_retention_days: int = setting(365, help="days that the audit log is kept")
 
     report_batch: int = setting(500, help="reports that an aggregator takes at once")
     reaper_interval_s: float = setting(0.5, help="seconds between two looks at deadlines")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from fleethand_dispatcher import keys
+from fleethand_dispatcher.audit import AuditLog
 from fleethand_dispatcher.command_records import CommandRecords
 from fleethand_dispatcher.connection import connect
 from fleethand_dispatcher.host_records import HostRecords
@@ -34,6 +35,8 @@ class Store:
     def __init__(self, client: "redis.Redis", vault: Vault) -> None:
         self.client = client
         self.vault = vault
+        self.audit = AuditLog(client, vault)
+        self.activations = ActivationRecords(client, vault)
         self.hosts = HostRecords(client, vault)
         self.commands = CommandRecords(client)
         self.invocations = InvocationRecords(client)
