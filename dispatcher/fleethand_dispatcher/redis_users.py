@@ -44,7 +44,7 @@ class RedisUsers:
 
     def create_role(self, role: Role) -> RedisUser:
         """Make the user of a part of the control plane; one that it had before is over, with its connections."""
-        return self._create(ROLE_PREFIX + role, role_rules(role))
+        return self._create(ROLE_PREFIX + role, role_rules(role, db=self._db))
 
     def delete_host(self, user: str) -> bool:
         """Delete a user and end its connections; False if there was none."""
