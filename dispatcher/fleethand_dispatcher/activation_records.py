@@ -63,7 +63,7 @@ class ActivationRecords:
 
     def count(self) -> int:
         """Return how many there are."""
-        return cast("int", self._client.hlen(keys.ACTIVATIONS))
+        return self._client.hlen(keys.ACTIVATIONS)
 
     def read(self, activation_id: str) -> StoredActivation | None:
         """Return an activation, None if there is none or its record is not ours."""
@@ -82,7 +82,7 @@ class ActivationRecords:
         while True:
             sealed = cast("bytes | None", self._client.hget(keys.ACTIVATIONS, activation_id))
             activation = self._open(activation_id, sealed) if sealed else None
-            if activation is None or activation.disabled:
+            if sealed is None or activation is None or activation.disabled:
                 return activation
             changed = msgspec.structs.replace(activation, disabled=True)
             if self._replace(keys=[keys.ACTIVATIONS], args=[activation_id, sealed, self._seal(changed)]):
@@ -104,7 +104,7 @@ class ActivationRecords:
 
     def count_failure(self, activation_id: str) -> int:
         """Count one more wrong code and return how many there were."""
-        return cast("int", self._client.hincrby(keys.activation(activation_id), "failures", 1))
+        return self._client.hincrby(keys.activation(activation_id), "failures", 1)
 
     def count_deregistered(self, activation_id: str) -> None:
         """Count one more instance that is gone; unless the activation is gone too."""

@@ -107,7 +107,8 @@ class Aggregator:
                 executions.append((report, raw))
         self._apply_executions(executions)
         if heartbeats:
-            missing = self._store.instances.note(list(heartbeats.values()), self._settings.online_within_s * 1000)
+            agreed = self._store.hosts.agreed(list(heartbeats.values()))
+            missing = self._store.instances.note(agreed, self._settings.online_within_s * 1000)
             self._courier.send_again(missing, "the host came back")
 
     def _decode(self, raw: bytes) -> Report | None:

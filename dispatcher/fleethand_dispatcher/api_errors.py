@@ -58,9 +58,7 @@ API_ERRORS: dict[str, ApiError] = {
     "ActivationDesc.ExceedLimit": ApiError(400, "Activation description length exceeds."),
     "ActivationLimitation.Invalid": ApiError(400, "The specified parameter InstanceCount exceeds the limit of %s."),
     "AddressRange.InvalidPattern": ApiError(400, "Address range should be ipv4 address or cidr."),
-    "ActivationCount.ExceedLimit": ApiError(
-        400, "The count of activation in current region exceeds the limit of %s."
-    ),
+    "ActivationCount.ExceedLimit": ApiError(400, "The count of activation in current region exceeds the limit of %s."),
     "ActivationTTL.ExceedLimit": ApiError(400, "The specified parameter TimeToLiveInHours exceeds the limit of %s."),
     "CmdContent.ExceedLimit": ApiError(403, "The length of the command content exceeds the upper limit."),
     "CmdName.ExceedLimit": ApiError(403, "The length of the command name exceeds the upper limit."),

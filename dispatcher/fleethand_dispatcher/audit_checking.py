@@ -105,9 +105,7 @@ def _verdict(chain: Chain, count: int, missed: Head | None) -> Verification:
     if reason := chain.reason_of_beginning():
         return Verification(count=count, head=chain.head, first_bad=1, reason=reason)
     if missed is not None and not _is_cut_off(missed, chain):
-        reason = (
-            "the log does not contain the entry that the anchor names: its end is gone, or it is another log"
-        )
+        reason = "the log does not contain the entry that the anchor names: its end is gone, or it is another log"
         return Verification(count=count, head=chain.head, first_bad=missed.sequence, reason=reason)
     return Verification(count=count, head=chain.head)
 

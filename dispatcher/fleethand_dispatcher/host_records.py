@@ -1,11 +1,13 @@
 """The records of enrolled hosts: the keys that were agreed with each, sealed, so that nobody can slip in another's."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from fleethand_common.celery_config import control_queue, orders_queue
+from fleethand_common.messages import Heartbeat
 from fleethand_common.sealing import PairKeys
 from fleethand_dispatcher import keys, scripts
 from fleethand_dispatcher.vault import Vault, VaultError
@@ -53,10 +55,13 @@ class EnrolledHost(msgspec.Struct, frozen=True, kw_only=True):
         """Return both keys."""
         return PairKeys(down=self.down, up=self.up)
 
-    @property
-    def is_managed(self) -> bool:
-        """Tell whether its tags are the enrolment's alone, whatever the host says of itself."""
-        return bool(self.activation_id or self.tags)
+    def agreed(self, name: str, tags: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+        """Return the name and the tags that count for a host which says these of itself.
+
+        A name that was agreed wins. A host that an activation enrolled, or that was given tags, has those and no
+        other: otherwise it could call commands to itself that are meant for the hosts of a tag.
+        """
+        return self.name or name, dict(self.tags) if self.activation_id or self.tags else dict(tags)
 
 
 _decode = msgspec.msgpack.Decoder(EnrolledHost).decode
@@ -103,7 +108,12 @@ class HostRecords:
 
     def count(self) -> int:
         """Return how many hosts are enrolled."""
-        return cast("int", self._client.hlen(keys.HOSTS))
+        return self._client.hlen(keys.HOSTS)
+
+    def agreed(self, heartbeats: Sequence[Heartbeat]) -> list[Heartbeat]:
+        """Return heartbeats with the names and tags that were agreed instead of those that hosts give themselves."""
+        found = self.read([beat.instance_id for beat in heartbeats])
+        return [_agreed(beat, host) if host else beat for beat, host in zip(heartbeats, found, strict=True)]
 
     def on_machine(self, machine_id: str) -> list[EnrolledHost]:
         """Return the hosts that were enrolled with a machine id; several if a disk was copied."""
@@ -117,17 +127,18 @@ class HostRecords:
         while True:
             sealed = cast("bytes | None", self._client.hget(keys.HOSTS, instance_id))
             host = self._open(instance_id, sealed) if sealed else None
-            if host is None:
+            if sealed is None or host is None:
                 return None
             changed = change(host)
             if self._replace(keys=[keys.HOSTS], args=[instance_id, sealed, self._seal(changed)]):
                 return changed
 
     def delete(self, instance_id: str) -> bool:
-        """Forget a host, so that nothing can be sent to it nor taken from it; False if it was not enrolled."""
+        """Forget a host and what waits for it: nothing can be sent to it nor taken from it; False if there was none."""
         (host,) = self.read([instance_id])
         pipe = self._client.pipeline(transaction=True)
         pipe.hdel(keys.HOSTS, instance_id)
+        pipe.delete(orders_queue(instance_id), control_queue(instance_id))
         if host is not None and host.facts.machine_id:
             pipe.srem(self._machine(host.facts.machine_id), instance_id)
         pipe.incr(keys.HOSTS_VERSION)
@@ -149,3 +160,8 @@ class HostRecords:
         except VaultError as error:
             logger.error("%s; it counts as not enrolled", error)
             return None
+
+
+def _agreed(beat: Heartbeat, host: EnrolledHost) -> Heartbeat:
+    name, tags = host.agreed(beat.name, beat.tags)
+    return msgspec.structs.replace(beat, name=name, tags=tags)

@@ -25,7 +25,7 @@
 | `fleethand:machine:<mark>` | set, instances enrolled with one machine id; the mark is the vault's |
 | `fleethand:activations` | hash, activation id to the activation (sealed) |
 | `fleethand:activation:<a>` | hash `registered`, `deregistered`, `failures` of one activation |
-| `fleethand:enrolment:<e>` | hash `body`, `counted`, `until`, `answer` of an enrolment under way; gone when it took too long |
+| `fleethand:enrolment:<e>` | hash `body`, `counted`, `until`, `answer` of an enrolment under way, for a while |
 | `fleethand:registrar` | string, URL and pin of the registration service (sealed) |
 | `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
 | `fleethand:results` | number of rows held |
