@@ -110,7 +110,8 @@ class Aggregator:
                 executions.append((report, raw))
         self._apply_executions(executions)
         if heartbeats:
-            missing = self._store.instances.note(list(heartbeats.values()), self._settings.online_within_s * 1000)
+            agreed = self._store.hosts.agreed(list(heartbeats.values()))
+            missing = self._store.instances.note(agreed, self._settings.online_within_s * 1000)
             self._directives.catch_up((beat.instance_id, beat.directive_sequence) for beat in heartbeats.values())
             self._courier.send_again(missing, "the host came back")
 

@@ -12,6 +12,7 @@ from fleethand_common import clock
 from fleethand_common.commands import CommandType, Interpolation
 from fleethand_common.states import InvocationStatus
 from fleethand_dispatcher import content
+from fleethand_dispatcher.activations import Activations
 from fleethand_dispatcher.api_errors import refusal
 from fleethand_dispatcher.bus import RedisOrderBus
 from fleethand_dispatcher.catalogue import Catalogue
@@ -22,6 +23,7 @@ from fleethand_dispatcher.fleet import Fleet
 from fleethand_dispatcher.invocation import RETRY_BY_DEFAULT, Invocation
 from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.letter_writer import LetterWriter
+from fleethand_dispatcher.managed_instances import ManagedInstances
 from fleethand_dispatcher.models import (
     CloudAssistantStatus,
     Command,
@@ -38,15 +40,18 @@ from fleethand_dispatcher.models import (
     TargetPreview,
 )
 from fleethand_dispatcher.peers import Peers
+from fleethand_dispatcher.provisioning import Provisioning
 from fleethand_dispatcher.reading import Reader, accepting
 from fleethand_dispatcher.rendering import rendering
 from fleethand_dispatcher.requests import CommandRequest, check_statuses, parse
 from fleethand_dispatcher.running import Runner, Started
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
+from fleethand_dispatcher.verbs.activations import ActivationVerbs
+from fleethand_dispatcher.verbs.managed_instances import ManagedInstanceVerbs
 
 
-class Dispatcher:
+class Dispatcher(ActivationVerbs, ManagedInstanceVerbs):
     """Runs commands on a fleet and tells what became of them.
 
     Args:
@@ -71,6 +76,9 @@ class Dispatcher:
         self._reader = Reader(self._store)
         self._fleet = Fleet(self._store, self._settings)
         self._dead = DeadReports(self._store.client)
+        self._activations = Activations(self._store, self._settings)
+        self._managed_instances = ManagedInstances(self._store, self._settings)
+        self._provisioning = Provisioning(self._store, self._keyring, self._settings)
 
     @classmethod
     def of_stack(cls, data: str | Path | None = None) -> "Dispatcher":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from fleethand_dispatcher import keys
+from fleethand_dispatcher.activation_records import ActivationRecords
 from fleethand_dispatcher.audit import AuditLog
 from fleethand_dispatcher.command_records import CommandRecords
 from fleethand_dispatcher.connection import connect
@@ -38,6 +39,7 @@ class Store:
         self.client = client
         self.vault = vault
         self.audit = AuditLog(client, vault)
+        self.activations = ActivationRecords(client, vault)
         self.hosts = HostRecords(client, vault)
         self.principals = PrincipalRecords(client, vault)
         self.directives = DirectiveRecords(client)

@@ -116,6 +116,8 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
         # no_ack, as there is nothing to acknowledge: the journal has the order before the message is forgotten
         "task_queues": [_Queue(name, _Exchange(""), routing_key=name, no_declare=True, no_ack=True) for name in names],
         "task_default_queue": names[1],
+        # channels of its own, the only ones that the server lets it publish to; who listens to all hears these too
+        "event_exchange": f"celeryev/{settings.instance_id}",
         "task_send_sent_event": False,
         "worker_prefetch_multiplier": 0,
         "worker_hijack_root_logger": False,

@@ -1,0 +1,88 @@
+"""The users of the Redis server: the only module that runs ACL commands. What each may do is in `redis_rules`."""
+
+import hashlib
+import logging
+import secrets
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import urlsplit, urlunsplit
+
+from redis.exceptions import ResponseError
+
+from fleethand_dispatcher.redis_rules import HOST_PREFIX, ROLE_PREFIX, YOUNG_COMMANDS, Role, host_rules, role_rules
+
+if TYPE_CHECKING:
+    import redis
+
+logger = logging.getLogger(__name__)
+
+_PASSWORD_BYTES = 32
+
+
+class RedisUser(NamedTuple):
+    """A user and its password, which is known here and now only: the server keeps its digest."""
+
+    user: str
+    password: str
+
+    def url(self, server: str) -> str:
+        """Return the URL by which this user connects to the server that the URL *server* names."""
+        parts = urlsplit(server)
+        address = parts.netloc.rpartition("@")[2]
+        return urlunsplit(parts._replace(netloc=f"{self.user}:{self.password}@{address}"))
+
+
+class RedisUsers:
+    """Makes, lists and deletes the users of one server; *client* must be allowed to."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._run: Any = cast("Any", client).execute_command
+        self._db = int(client.connection_pool.connection_kwargs.get("db") or 0)
+
+    def create_host(self, instance_id: str) -> RedisUser:
+        """Make the user of one host; one that it had before is over, with its connections."""
+        return self._create(HOST_PREFIX + instance_id, host_rules(instance_id, db=self._db))
+
+    def create_role(self, role: Role) -> RedisUser:
+        """Make the user of a part of the control plane; one that it had before is over, with its connections."""
+        return self._create(ROLE_PREFIX + role, role_rules(role, db=self._db))
+
+    def delete_host(self, user: str) -> bool:
+        """Delete a user and end its connections; False if there was none."""
+        return self._delete(user)
+
+    def all(self) -> list[str]:
+        """Return the names of the users that were made here: hosts and roles."""
+        names: list[str] = self._run("ACL USERS")
+        return [name for name in names if name.startswith((HOST_PREFIX, ROLE_PREFIX))]
+
+    def save(self) -> bool:
+        """Have the server keep its users through a restart; False, with a warning, if it has no file for them."""
+        try:
+            self._run("ACL SAVE")
+        except ResponseError as error:
+            if "ACL file" not in str(error):
+                raise
+            logger.warning("the server forgets its users when it restarts: it has no `aclfile` in its configuration")
+            return False
+        return True
+
+    def _create(self, name: str, rules: list[str]) -> RedisUser:
+        password = secrets.token_urlsafe(_PASSWORD_BYTES)
+        digest = hashlib.sha256(password.encode()).hexdigest()
+        words = [self._known(word) for word in rules]
+        self._run("ACL SETUSER", name, "reset", "on", f"#{digest}", *words)
+        self._run("CLIENT KILL", "USER", name)
+        return RedisUser(name, password)
+
+    def _delete(self, name: str) -> bool:
+        return bool(self._run("ACL DELUSER", name))
+
+    def _known(self, word: str) -> str:
+        """Leave out of a rule what this server has no command for."""
+        for command in YOUNG_COMMANDS:
+            if f"+{command}" in word and not self._has(command):
+                word = " ".join(part for part in word.split() if part.strip("()") != f"+{command}")
+        return word
+
+    def _has(self, command: str) -> bool:
+        return any(self._run("COMMAND INFO", command))
