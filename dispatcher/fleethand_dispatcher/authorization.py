@@ -35,10 +35,18 @@ class Verb:
     """Whether a call that is allowed is written into the audit log."""
     invocation: str = ""
     """The action by which the invocation that the call names must be visible."""
+    tells: tuple[str, ...] = ()
+    """Arguments that the audit log keeps beside what it is done to; never content."""
     admits: str = ""
-    """The action that the service asks for itself, by `Gate.admit`, when it knows the targets."""
+    """The action that the service asks for itself, by `Gate.admission`, when it knows the targets."""
+    stops: str = ""
+    """The action that must be allowed on the named instances of the invocation, or on all."""
     shows: Callable[[Gate, Any], Any] | None = None
     """Leaves out of the answer what may not be shown."""
+
+
+OPEN = Verb()
+"""Does nothing for a caller; not even an API key is asked for."""
 
 
 def named(kind: str, argument: str) -> Callable[[Arguments], Sequence[str]]:
@@ -101,65 +109,110 @@ def _instance_of(item: Any) -> str:
     return f"{INSTANCE}{item.instance_id}"
 
 
-_SEEN_INVOCATION = "ecs:DescribeInvocations"
+_INVOCATIONS = "ecs:DescribeInvocations"
 _RESULTS = "ecs:DescribeInvocationResults"
-_INSTANCES = Need("ecs:DescribeInstances", named("instance", "instance_ids"))
+_INSTANCES = "ecs:DescribeInstances"
 _STATUS = "ecs:DescribeCloudAssistantStatus"
+_MANAGED = "ecs:DescribeManagedInstances"
+_COMMANDS = "ecs:DescribeCommands"
+_ACTIVATIONS = "ecs:DescribeActivations"
+
+
+def _change(action: str, on: Callable[[Arguments], Sequence[str]], *tells: str) -> Verb:
+    return Verb(needs=(Need(action, on),), changes=True, tells=tells)
+
+
+def _read(action: str, *names: str) -> Verb:
+    return Verb(needs=(Need(action, always(*names)),))
+
 
 VERBS: dict[str, Verb] = {
-    "close": Verb(),
-    "of_stack": Verb(),
-    "as_principal": Verb(),
+    "close": OPEN,
+    "of_stack": OPEN,
+    "as_principal": OPEN,
     "server_time": Verb(),
-    "create_command": Verb(needs=(Need("ecs:CreateCommand", always("command/*")),), changes=True),
-    "modify_command": Verb(needs=(Need("ecs:ModifyCommand", named("command", "command_id")),), changes=True),
+    # commands
+    "create_command": _change("ecs:CreateCommand", always("command/*"), "name"),
+    "modify_command": _change("ecs:ModifyCommand", named("command", "command_id"), "name"),
     "clone_command": Verb(
-        needs=(
-            Need("ecs:CreateCommand", always("command/*")),
-            Need("ecs:DescribeCommands", named("command", "command_id")),
-        ),
+        needs=(Need("ecs:CreateCommand", always("command/*")), Need(_COMMANDS, named("command", "command_id"))),
         changes=True,
+        tells=("command_id",),
     ),
-    "delete_command": Verb(needs=(Need("ecs:DeleteCommand", named("command", "command_id")),), changes=True),
+    "delete_command": _change("ecs:DeleteCommand", named("command", "command_id")),
     "describe_commands": Verb(
-        needs=(Need("ecs:DescribeCommands", named("command", "command_id")),),
-        shows=page("ecs:DescribeCommands", lambda item: f"command/{item.command_id}"),
+        needs=(Need(_COMMANDS, named("command", "command_id")),),
+        shows=page(_COMMANDS, lambda item: f"command/{item.command_id}"),
     ),
     "render": Verb(
-        needs=(
-            Need("ecs:DescribeCommands", named("command", "command_id")),
-            Need("ecs:DescribeInstances", named("instance", "instance_id")),
-        )
+        needs=(Need(_COMMANDS, named("command", "command_id")), Need(_INSTANCES, named("instance", "instance_id")))
     ),
+    # invocations
     "run_command": Verb(admits="ecs:RunCommand"),
     "invoke_command": Verb(admits="ecs:InvokeCommand"),
-    "retry_invocation": Verb(admits="ecs:RunCommand", invocation=_SEEN_INVOCATION),
-    "stop_invocation": Verb(admits="ecs:StopInvocation"),
+    "retry_invocation": Verb(admits="ecs:RunCommand", invocation=_INVOCATIONS),
+    "stop_invocation": Verb(stops="ecs:StopInvocation"),
     "describe_invocations": Verb(
-        needs=(
-            Need(_SEEN_INVOCATION, named("instance", "instance_id")),
-        ),
-        invocation=_SEEN_INVOCATION,
-        shows=_invocations,
+        needs=(Need(_INVOCATIONS, named("instance", "instance_id")),), invocation=_INVOCATIONS, shows=_invocations
     ),
-    "describe_invocation": Verb(invocation=_SEEN_INVOCATION),
-    "invocation_status": Verb(invocation=_SEEN_INVOCATION),
-    "invocation": Verb(invocation=_SEEN_INVOCATION),
-    "wait": Verb(invocation=_SEEN_INVOCATION),
+    "describe_invocation": Verb(invocation=_INVOCATIONS),
+    "invocation_status": Verb(invocation=_INVOCATIONS),
+    "invocation": Verb(invocation=_INVOCATIONS),
+    "wait": Verb(invocation=_INVOCATIONS),
     "resolve_invocation": Verb(shows=_resolved),
     "describe_invocation_results": Verb(
-        needs=(Need(_RESULTS, named("instance", "instance_id")),), invocation=_RESULTS, shows=page(_RESULTS, _instance_of)
+        needs=(Need(_RESULTS, named("instance", "instance_id")),),
+        invocation=_RESULTS,
+        shows=page(_RESULTS, _instance_of),
     ),
     "iter_results": Verb(invocation=_RESULTS, shows=stream(_RESULTS)),
     "follow": Verb(invocation=_RESULTS, shows=stream(_RESULTS)),
     "explain": Verb(needs=(Need(_RESULTS, named("instance", "instance_id")),)),
-    "describe_instances": Verb(needs=(_INSTANCES,), shows=page("ecs:DescribeInstances", _instance_of)),
+    # instances
+    "describe_instances": Verb(
+        needs=(Need(_INSTANCES, named("instance", "instance_ids")),), shows=page(_INSTANCES, _instance_of)
+    ),
     "describe_cloud_assistant_status": Verb(
         needs=(Need(_STATUS, named("instance", "instance_ids")),), shows=page(_STATUS, _instance_of)
     ),
     "preview_targets": Verb(shows=_preview),
-    "dead_reports": Verb(needs=(Need("fleethand:DescribeDeadReports", always("report/*")),)),
-    "drop_dead_reports": Verb(needs=(Need("fleethand:DropDeadReports", always("report/*")),), changes=True),
+    "describe_managed_instances": Verb(
+        needs=(Need(_MANAGED, named("instance", "instance_ids")),), shows=page(_MANAGED, _instance_of)
+    ),
+    "modify_managed_instance": _change("ecs:ModifyManagedInstance", named("instance", "instance_id"), "instance_name"),
+    "deregister_managed_instance": _change("ecs:DeregisterManagedInstance", named("instance", "instance_id")),
+    "provision_instance": _change("fleethand:ProvisionInstance", named("instance", "instance_id"), "name"),
+    "create_activation": _change("ecs:CreateActivation", always("activation/*"), "instance_name", "instance_count"),
+    "describe_activations": Verb(
+        needs=(Need(_ACTIVATIONS, named("activation", "activation_id")),),
+        shows=page(_ACTIVATIONS, lambda item: f"activation/{item.activation_id}"),
+    ),
+    "disable_activation": _change("ecs:DisableActivation", named("activation", "activation_id")),
+    "delete_activation": _change("ecs:DeleteActivation", named("activation", "activation_id")),
+    # who may what, and what was done
+    "create_principal": _change("fleethand:CreatePrincipal", named("principal", "name"), "kind", "policies"),
+    "describe_principals": _read("fleethand:DescribePrincipals", "principal/*"),
+    "disable_principal": _change("fleethand:ModifyPrincipal", named("principal", "name")),
+    "enable_principal": _change("fleethand:ModifyPrincipal", named("principal", "name")),
+    "delete_principal": _change("fleethand:DeletePrincipal", named("principal", "name")),
+    "rotate_principal_key": _change("fleethand:RotatePrincipalKey", named("principal", "name"), "overlap_s"),
+    "create_policy": _change("fleethand:CreatePolicy", named("policy", "name"), "replace"),
+    "delete_policy": _change("fleethand:DeletePolicy", named("policy", "name")),
+    "describe_policies": _read("fleethand:DescribePolicies", "policy/*"),
+    "attach_policy": _change("fleethand:AttachPolicy", named("principal", "principal"), "policies"),
+    "detach_policy": _change("fleethand:DetachPolicy", named("principal", "principal"), "policies"),
+    "simulate_policy": Verb(needs=(Need("fleethand:SimulatePolicy", named("principal", "principal")),)),
+    "iter_audit_log": _read("fleethand:DescribeAuditLog", "audit/log"),
+    "verify_audit_log": _read("fleethand:DescribeAuditLog", "audit/log"),
+    # the fleet as a whole
+    "freeze": _change("fleethand:Freeze", always("fleet/all"), "reason"),
+    "unfreeze": _change("fleethand:Unfreeze", always("fleet/all")),
+    "freeze_status": _read("fleethand:DescribeFreeze", "fleet/all"),
+    "describe_signing_keys": _read("fleethand:DescribeSigningKeys", "signing-key/*"),
+    "rotate_signing_key": _change("fleethand:RotateSigningKey", named("signing-key", "name")),
+    "revoke_signing_key": _change("fleethand:RevokeSigningKey", named("signing-key", "name"), "force"),
+    "dead_reports": _read("fleethand:DescribeDeadReports", "report/*"),
+    "drop_dead_reports": _change("fleethand:DropDeadReports", always("report/*")),
 }
 
 
@@ -174,7 +227,7 @@ def authorized(cls: C) -> C:
             continue
         if name not in VERBS:
             raise TypeError(f"{cls.__name__}.{name} has no row in authorization.VERBS: say what it needs")
-        if VERBS[name] != Verb():
+        if VERBS[name] is not OPEN:
             setattr(cls, name, _behind(VERBS[name], function))
     return cls
 
@@ -201,6 +254,8 @@ def _ask(gate: Gate, verb: Verb, arguments: Arguments) -> None:
     invoke_id = arguments.get("invoke_id")
     if verb.invocation and invoke_id:
         gate.demand_invocation(verb.invocation, invoke_id)
+    if verb.stops:
+        gate.demand_stop(verb.stops, str(invoke_id), arguments["instance_ids"])
 
 
 def _carried_out(gate: Gate, verb: Verb, arguments: Arguments, call: Callable[[], Any]) -> Any:
@@ -208,7 +263,8 @@ def _carried_out(gate: Gate, verb: Verb, arguments: Arguments, call: Callable[[]
     if not verb.changes:
         return call()
     need = verb.needs[0]
-    names, detail = need.on(arguments), str(arguments.get("name") or "")
+    names = need.on(arguments)
+    detail = " ".join(f"{name}={arguments[name]}" for name in verb.tells if arguments[name] is not None)
     gate.tell(need.action, "allowed", names, detail=detail)
     try:
         return call()

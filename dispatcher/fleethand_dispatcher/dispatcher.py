@@ -14,12 +14,15 @@ from fleethand_common.states import InvocationStatus
 from fleethand_dispatcher import content
 from fleethand_dispatcher.activations import Activations
 from fleethand_dispatcher.api_errors import refusal
+from fleethand_dispatcher.authorization import authorized
 from fleethand_dispatcher.bus import RedisOrderBus
 from fleethand_dispatcher.catalogue import Catalogue
 from fleethand_dispatcher.connection import guarded, guarded_iterator
 from fleethand_dispatcher.courier import Courier
 from fleethand_dispatcher.dead_reports import DeadReports
+from fleethand_dispatcher.directives import Directives
 from fleethand_dispatcher.fleet import Fleet
+from fleethand_dispatcher.gate import Gate
 from fleethand_dispatcher.invocation import RETRY_BY_DEFAULT, Invocation
 from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.letter_writer import LetterWriter
@@ -40,6 +43,7 @@ from fleethand_dispatcher.models import (
     TargetPreview,
 )
 from fleethand_dispatcher.peers import Peers
+from fleethand_dispatcher.principals import Principals
 from fleethand_dispatcher.provisioning import Provisioning
 from fleethand_dispatcher.reading import Reader, accepting
 from fleethand_dispatcher.rendering import rendering
@@ -48,28 +52,50 @@ from fleethand_dispatcher.running import Runner, Started
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 from fleethand_dispatcher.verbs.activations import ActivationVerbs
+from fleethand_dispatcher.verbs.audit import AuditVerbs
+from fleethand_dispatcher.verbs.freeze import FreezeVerbs
 from fleethand_dispatcher.verbs.managed_instances import ManagedInstanceVerbs
+from fleethand_dispatcher.verbs.principals import PrincipalVerbs
+from fleethand_dispatcher.verbs.signing_keys import SigningKeyVerbs
 
 
-class Dispatcher(ActivationVerbs, ManagedInstanceVerbs):
+@authorized
+class Dispatcher(ActivationVerbs, AuditVerbs, FreezeVerbs, ManagedInstanceVerbs, PrincipalVerbs, SigningKeyVerbs):
     """Runs commands on a fleet and tells what became of them.
+
+    What each verb needs of the caller's policies is the table in `authorization.py`, which every call passes.
 
     Args:
         redis_url: the server; without it, the one of *settings*.
         settings: everything else; the defaults are fine.
         keyring: the control plane's keys; without it, those in the folder that *settings* name.
+        api_key: of the principal whose policies count; without it and one in *settings*, everything is allowed.
 
     Every method raises `RequestError` with the API's code for a request that cannot be met, and
     `ServerUnavailableError` when Redis cannot be reached.
     """
 
     def __init__(
-        self, redis_url: str | None = None, *, settings: Settings | None = None, keyring: Keyring | None = None
+        self,
+        redis_url: str | None = None,
+        *,
+        settings: Settings | None = None,
+        keyring: Keyring | None = None,
+        api_key: str | None = None,
     ) -> None:
         self._settings = settings or Settings()
         self._keyring = keyring or Keyring.load(self._settings.keys_path())
         self._store = Store.at(redis_url or self._settings.redis_url, self._keyring.vault)
-        courier = Courier(self._store, RedisOrderBus(self._store.client), self._settings)
+        bus = RedisOrderBus(self._store.client)
+        courier = Courier(self._store, bus, self._settings)
+        self._directives = Directives(self._store, bus, self._keyring)
+        self._principals = Principals(self._store.principals)
+        self._gate = Gate(
+            self._store,
+            self._settings,
+            self._directives,
+            api_key=self._settings.api_key if api_key is None else api_key,
+        )
         self._catalogue = Catalogue(self._store, self._settings)
         writer = LetterWriter(self._keyring, Peers(self._store.hosts))
         self._runner = Runner(self._store, writer, courier, self._catalogue, self._settings)
@@ -227,7 +253,8 @@ class Dispatcher(ActivationVerbs, ManagedInstanceVerbs):
             "parameter_definitions": tuple(parameter_definitions),
         }
         request, targets = _split(invoke)
-        return self._handle(self._runner.run(command, request, targets, keep=keep_command))
+        admission = self._gate.admission("ecs:RunCommand")
+        return self._handle(self._runner.run(command, request, targets, keep=keep_command, admission=admission))
 
     @guarded
     def invoke_command(
@@ -245,7 +272,8 @@ class Dispatcher(ActivationVerbs, ManagedInstanceVerbs):
         """
         request, targets = _split(invoke)
         overrides = {"timeout_s": timeout_s, "working_dir": working_dir}
-        return self._handle(self._runner.invoke(command_id, request, targets, overrides))
+        admission = self._gate.admission("ecs:InvokeCommand", f"command/{command_id}")
+        return self._handle(self._runner.invoke(command_id, request, targets, overrides, admission=admission))
 
     def _handle(self, started: Started) -> Invocation:
         return Invocation(self, started.invoke_id, started.command_id)
@@ -253,7 +281,7 @@ class Dispatcher(ActivationVerbs, ManagedInstanceVerbs):
     @guarded
     def retry_invocation(self, invoke_id: str, *, only: Sequence[str] = RETRY_BY_DEFAULT) -> Invocation:
         """Run the same command again on just the instances whose status is one of *only*."""
-        return self._handle(self._runner.retry(invoke_id, only))
+        return self._handle(self._runner.retry(invoke_id, only, admission=self._gate.admission("ecs:RunCommand")))
 
     @guarded
     def stop_invocation(self, invoke_id: str, *, instance_ids: Sequence[str] = ()) -> dict[str, StopDisposition]:

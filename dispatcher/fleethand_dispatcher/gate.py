@@ -7,13 +7,17 @@ count. Whatever is changed, and whatever is denied, is written into the audit lo
 import ipaddress
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 
+from fleethand_common import clock
 from fleethand_common.clock import elapsed_s
 from fleethand_common.commands import CommandType
 from fleethand_common.errors import RequestError
 from fleethand_dispatcher.api_errors import refusal
 from fleethand_dispatcher.audit import AuditEvent, Outcome, here
-from fleethand_dispatcher.launching import Launch
+from fleethand_dispatcher.directives import Directives
+from fleethand_dispatcher.freezing import is_frozen
+from fleethand_dispatcher.launching import Admission, Launch
 from fleethand_dispatcher.policies import Decision, Resource, Rules
 from fleethand_dispatcher.policy_conditions import RUN_AS, SOURCE_IP
 from fleethand_dispatcher.principals import Principals
@@ -36,13 +40,17 @@ class Gate:
         source_ip: where the call came from, if it came over a network.
     """
 
-    def __init__(self, store: Store, settings: Settings, *, api_key: str = "", source_ip: str = "") -> None:
+    def __init__(
+        self, store: Store, settings: Settings, directives: Directives, *, api_key: str = "", source_ip: str = ""
+    ) -> None:
         self._store = store
         self._settings = settings
+        self._directives = directives
         self._api_key = api_key
         self._source_ip = str(ipaddress.ip_address(source_ip)) if source_ip else ""
         self._principals = Principals(store.principals)
-        self._rules: Rules | None = None
+        self._rules: Rules | None = Rules(()) if api_key else None
+        """None for the operator, who may do everything; nothing for a principal until it is found."""
         self._version = -1
         self._good_until_s: float | None = None
         self._tags: dict[str, Mapping[str, str]] = {}
@@ -67,7 +75,8 @@ class Gate:
             self._identify(version)
 
     def _identify(self, version: int) -> None:
-        self._rules = None
+        self._rules = Rules(())
+        self._version = -1
         now_ms = self._store.now_ms()
         try:
             record = self._principals.find(self._api_key, now_ms)
@@ -136,20 +145,32 @@ class Gate:
         if exists and not self.sees_invocation(action, invoke_id):
             self.demand(action, [f"invocation/{invoke_id}"])
 
-    def admit(self, action: str, also: Sequence[str], invoke_id: str, launch: Launch) -> None:
-        """Let a launch begin, or refuse it: every instance must be allowed, and the fleet must not be frozen.
+    def admission(self, action: str, *also: str) -> Admission:
+        """Return the check that a launch must pass; *also* is what else it is done to, such as `command/c-…`."""
+        return Admission(self.actor, partial(self._admit, action, also))
 
-        Args:
-            also: what else the action is done to, such as `command/c-…`.
-            invoke_id: what it will be called; empty for a dry run, which is not written into the audit log.
-        """
+    def _admit(self, action: str, also: Sequence[str], invoke_id: str, launch: Launch) -> None:
         snapshot = launch.snapshot
         names = [*also, *(INSTANCE + instance_id for instance_id in launch.targets.all)]
         self.demand(action, names, run_as=snapshot.username or default_user(snapshot.command_type), invoke_id=invoke_id)
+        if frozen := is_frozen(self._directives):
+            self.tell(action, "refused", names, detail="the fleet is frozen", invoke_id=invoke_id)
+            reason = f", because: {frozen.reason}" if frozen.reason else ""
+            since = clock.to_text(frozen.since_ms)
+            raise refusal(
+                "Operation.Frozen", f"{frozen.actor} froze it at {since}{reason}. `fleethand unfreeze` ends that."
+            )
         if invoke_id:
             values = json.dumps(launch.parameters, sort_keys=True)
             digest = self._store.vault.mark("audit digest", snapshot.command_content, values)
             self.tell(action, "allowed", names, digest=digest, invoke_id=invoke_id)
+
+    def demand_stop(self, action: str, invoke_id: str, instance_ids: Sequence[str]) -> None:
+        """Refuse to stop an invocation unless that is allowed on all its instances, or on those that are named."""
+        names = [INSTANCE + name for name in instance_ids or self._store.invocations.targets(invoke_id)]
+        self.demand(action, names, invoke_id=invoke_id)
+        if names:
+            self.tell(action, "allowed", names, invoke_id=invoke_id)
 
     def tell(
         self,
@@ -180,10 +201,13 @@ class Gate:
         if self._rules is None:
             return [Decision(allowed=True)] * len(names)
         context = {key: value for key, value in ((RUN_AS, run_as), (SOURCE_IP, self._source_ip)) if value}
+        return self._rules.decide_all(action, self.resources(names, with_tags=self._rules.uses_tags), context)
+
+    def resources(self, names: Sequence[str], *, with_tags: bool = True) -> list[Resource]:
+        """Return what names such as `instance/web-1` stand for in policies."""
         start = f"acs:ecs:{self._settings.region_id}:{self._settings.account_id}:"
-        tags = self._tags_of(names) if self._rules.uses_tags else {}
-        resources = [Resource(start + name, tags.get(name, {})) for name in names]
-        return self._rules.decide_all(action, resources, context)
+        tags = self._tags_of(names) if with_tags else {}
+        return [Resource(start + name, tags.get(name, {})) for name in names]
 
     def _tags_of(self, names: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
         """Return the tags that the control plane gave to instances; what a host says of itself gives nobody rights."""

@@ -126,10 +126,19 @@ class Principals:
         if not self._records.delete_policy(name):
             raise refusal("InvalidPolicy.NotFound", f"There is no policy {name!r}.")
 
-    def documents(self) -> dict[str, Mapping[str, Any]]:
-        """Return every policy's document by its name, the built-in ones first."""
-        kept = {name: json.loads(text) for name, text in self._records.policies().items()}
-        return {**DOCUMENTS, **kept}
+    def documents(self, name: str | None = None) -> dict[str, Mapping[str, Any]]:
+        """Return every policy's document by its name, the built-in ones first, or that of the one called *name*.
+
+        Raises:
+            RequestError: there is none of that name.
+        """
+        kept = {known: json.loads(text) for known, text in self._records.policies().items()}
+        found: dict[str, Mapping[str, Any]] = {**DOCUMENTS, **kept}
+        if name is None:
+            return found
+        if name not in found:
+            raise refusal("InvalidPolicy.NotFound", f"There is no policy {name!r}; there are {', '.join(found)}.")
+        return {name: found[name]}
 
     def policies_of(self, names: Sequence[str]) -> list[Policy]:
         """Return policies by name.

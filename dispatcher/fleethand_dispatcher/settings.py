@@ -14,6 +14,8 @@ class Settings:
 
     redis_url: str = setting("redis://127.0.0.1:6379/0", help="the Redis or Valkey server", secret=True)
     keys_dir: str = setting("", help="folder of the control plane's keys; /etc/fleethand/keys, or as a user ~/.config")
+    api_key: str = setting("", help="API key of the principal whose policies count", secret=True)
+    require_principal: bool = setting(False, help="refuse whoever shows no API key")  # noqa: FBT003 - a default
     region_id: str = setting("local", help="value of {{ACS::RegionId}}")
     account_id: str = setting("0", help="value of {{ACS::AccountId}}")
 
