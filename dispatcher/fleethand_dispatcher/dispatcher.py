@@ -11,7 +11,6 @@ from typing import Any
 from fleethand_common import clock
 from fleethand_common.commands import CommandType, Interpolation
 from fleethand_common.states import InvocationStatus
-from fleethand_dispatcher import content
 from fleethand_dispatcher.activations import Activations
 from fleethand_dispatcher.api_errors import refusal
 from fleethand_dispatcher.authorization import authorized
@@ -29,7 +28,6 @@ from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.managed_instances import ManagedInstances
 from fleethand_dispatcher.models import (
     CloudAssistantStatus,
-    Command,
     DeadReport,
     Explanation,
     Instance,
@@ -53,6 +51,7 @@ from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 from fleethand_dispatcher.verbs.activations import ActivationVerbs
 from fleethand_dispatcher.verbs.audit import AuditVerbs
+from fleethand_dispatcher.verbs.commands import CommandVerbs
 from fleethand_dispatcher.verbs.freeze import FreezeVerbs
 from fleethand_dispatcher.verbs.managed_instances import ManagedInstanceVerbs
 from fleethand_dispatcher.verbs.principals import PrincipalVerbs
@@ -60,7 +59,9 @@ from fleethand_dispatcher.verbs.signing_keys import SigningKeyVerbs
 
 
 @authorized
-class Dispatcher(ActivationVerbs, AuditVerbs, FreezeVerbs, ManagedInstanceVerbs, PrincipalVerbs, SigningKeyVerbs):
+class Dispatcher(
+    ActivationVerbs, AuditVerbs, CommandVerbs, FreezeVerbs, ManagedInstanceVerbs, PrincipalVerbs, SigningKeyVerbs
+):
     """Runs commands on a fleet and tells what became of them.
 
     What each verb needs of the caller's policies is the table in `authorization.py`, which every call passes.
@@ -133,89 +134,6 @@ class Dispatcher(ActivationVerbs, AuditVerbs, FreezeVerbs, ManagedInstanceVerbs,
     def close(self) -> None:
         """Close the connections; invocations go on."""
         self._store.close()
-
-    @guarded
-    def create_command(
-        self,
-        *,
-        name: str,
-        command_content: str,
-        type: str = CommandType.SHELL,  # noqa: A002
-        content_encoding: str = "PlainText",
-        description: str = "",
-        working_dir: str = "",
-        timeout_s: int = 60,
-        enable_parameter: bool = False,
-        interpolation: str = Interpolation.TEXT,
-        parameter_definitions: Sequence[ParameterDefinition | Mapping[str, Any]] = (),
-        client_token: str | None = None,
-    ) -> Command:
-        """Keep a command; nothing runs (spec 2.1).
-
-        Args:
-            command_content: the script; with `{{name}}` in it where *enable_parameter* is true.
-            content_encoding: `PlainText`, or `Base64` for content that is encoded.
-            interpolation: `text` puts values into the content, `env` into environment variables it refers to.
-        """
-        values = {
-            "name": name,
-            "command_content": command_content,
-            "type": type,
-            "content_encoding": content_encoding,
-            "description": description,
-            "working_dir": working_dir,
-            "timeout_s": timeout_s,
-            "enable_parameter": enable_parameter,
-            "interpolation": interpolation,
-            "parameter_definitions": tuple(parameter_definitions),
-        }
-        return content.mask_defaults(self._runner.create_once(values, client_token))
-
-    @guarded
-    def modify_command(
-        self,
-        command_id: str,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        working_dir: str | None = None,
-        timeout_s: int | None = None,
-    ) -> Command:
-        """Change what may be changed of a kept command; for another content or type, clone it (spec 2.2)."""
-        values = {"name": name, "description": description, "working_dir": working_dir, "timeout_s": timeout_s}
-        return content.mask_defaults(self._catalogue.modify(command_id, values))
-
-    @guarded
-    def clone_command(self, command_id: str, **changes: Any) -> Command:
-        """Keep a copy of a command; *changes* are arguments of `create_command`."""
-        return content.mask_defaults(self._catalogue.clone(command_id, changes))
-
-    @guarded
-    def delete_command(self, command_id: str) -> None:
-        """Remove a kept command; past results stay (spec 2.3)."""
-        self._catalogue.delete(command_id)
-
-    @guarded
-    def describe_commands(
-        self,
-        *,
-        command_id: str | None = None,
-        name: str | None = None,
-        description: str | None = None,
-        type: str | None = None,  # noqa: A002
-        max_results: int = 10,
-        next_token: str = "",
-    ) -> Page[Command]:
-        """List kept commands, newest first; `*` in *name* and *description* stands for anything (spec 2.4)."""
-        page = self._catalogue.describe(
-            command_id=command_id,
-            name=name,
-            description=description,
-            type=type,
-            max_results=max_results,
-            next_token=next_token,
-        )
-        return Page(items=[content.mask_defaults(command) for command in page.items], next_token=page.next_token)
 
     @guarded
     def run_command(

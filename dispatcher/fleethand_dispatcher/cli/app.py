@@ -30,12 +30,19 @@ _OURS = {
     "config": "config:config",
     "doctor": "doctor:doctor",
     "aggregator": "aggregator:aggregator",
+    "principal": "principal:principal",
+    "policy": "policy:policy",
+    "audit": "audit:audit",
+    "keys": "keys:keys",
+    "freeze": "freeze:freeze",
+    "unfreeze": "freeze:unfreeze",
 }
 _STACK = ("up", "down", "status", "demo", "dashboard")
 _SECTIONS = {
     "Run on the fleet": ("run", "invoke", "targets", "render"),
     "Look at what happened": ("results", "explain", "invocation"),
     "Keep": ("command", "instance"),
+    "Trust": ("principal", "policy", "keys", "freeze", "unfreeze", "audit"),
     "This machine": _STACK,
     "Operate": ("doctor", "config", "report", "aggregator"),
 }
