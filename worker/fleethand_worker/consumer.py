@@ -14,6 +14,7 @@ from celery.worker.consumer.tasks import Tasks
 from celery.worker.state import SOFTWARE_INFO, active_requests, all_total_count, maybe_shutdown
 
 from fleethand_common.clock import elapsed_s
+from fleethand_common.messages import Refusal
 from fleethand_worker.broker import ERRORS
 
 logger = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ class HostConsumer(Consumer):  # type: ignore[misc]
             try:
                 handle(message)
             except Exception as error:  # noqa: BLE001 - whatever a message can do, it must not end the worker
-                logger.error("event=message_dropped reason=malformed error=%s", type(error).__name__)
+                self._dropped(f"malformed, {type(error).__name__}")
 
         return guarded
 
@@ -162,7 +163,7 @@ class HostConsumer(Consumer):  # type: ignore[misc]
         self._dropped("undecodable")
 
     def _dropped(self, reason: str) -> None:
-        logger.error("event=message_dropped reason=%s", reason)
+        self.app.refusals.tell(Refusal.UNSIGNED, f"this is no message of ours: {reason}")
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Say what happened; a key of the wrong type only an operator can put right."""
