@@ -7,7 +7,7 @@ from typing import Any
 
 from fleethand_common import __version__
 from fleethand_common.clock import Clock
-from fleethand_worker import identity, linux, logs
+from fleethand_worker import identity, linux, logs, machine
 from fleethand_worker.accounts import own_account
 from fleethand_worker.admission import Admission
 from fleethand_worker.broker import BrokerLine
@@ -32,7 +32,7 @@ def run(settings: WorkerSettings) -> int:
     logs.set_up(settings.log_level)
     state_dir = StateDir(Path(settings.state_path()))
     credential_files = CredentialFiles(state_dir.path)
-    credentials = credential_files.load()
+    credentials = machine.check(credential_files, credential_files.load(), accept=settings.accept_machine)
     settings = settings.completed(credentials)
     logger.info("event=starting instance=%s version=%s state_dir=%s", settings.instance_id, __version__, state_dir.path)
     app = make_app(settings)
