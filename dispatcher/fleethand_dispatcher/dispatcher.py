@@ -18,15 +18,14 @@ from fleethand_dispatcher.bus import RedisOrderBus
 from fleethand_dispatcher.catalogue import Catalogue
 from fleethand_dispatcher.connection import guarded, guarded_iterator
 from fleethand_dispatcher.courier import Courier
-from fleethand_dispatcher.dead_reports import DeadReports
 from fleethand_dispatcher.fleet import Fleet
 from fleethand_dispatcher.invocation import RETRY_BY_DEFAULT, Invocation
 from fleethand_dispatcher.keyring import Keyring
+from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.managed_instances import ManagedInstances
 from fleethand_dispatcher.models import (
     CloudAssistantStatus,
     Command,
-    DeadReport,
     Explanation,
     Instance,
     InvocationEvent,
@@ -38,6 +37,7 @@ from fleethand_dispatcher.models import (
     StopDisposition,
     TargetPreview,
 )
+from fleethand_dispatcher.peers import Peers
 from fleethand_dispatcher.provisioning import Provisioning
 from fleethand_dispatcher.reading import Reader, accepting
 from fleethand_dispatcher.rendering import rendering
@@ -47,9 +47,10 @@ from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 from fleethand_dispatcher.verbs.activations import ActivationVerbs
 from fleethand_dispatcher.verbs.managed_instances import ManagedInstanceVerbs
+from fleethand_dispatcher.verbs.reports import ReportVerbs
 
 
-class Dispatcher(ActivationVerbs, ManagedInstanceVerbs):
+class Dispatcher(ActivationVerbs, ManagedInstanceVerbs, ReportVerbs):
     """Runs commands on a fleet and tells what became of them.
 
     Args:
@@ -69,10 +70,10 @@ class Dispatcher(ActivationVerbs, ManagedInstanceVerbs):
         self._store = Store.at(redis_url or self._settings.redis_url, self._keyring.vault)
         courier = Courier(self._store, RedisOrderBus(self._store.client), self._settings)
         self._catalogue = Catalogue(self._store, self._settings)
-        self._runner = Runner(self._store, courier, self._catalogue, self._settings)
+        writer = LetterWriter(self._keyring, Peers(self._store.hosts))
+        self._runner = Runner(self._store, writer, courier, self._catalogue, self._settings)
         self._reader = Reader(self._store)
         self._fleet = Fleet(self._store, self._settings)
-        self._dead = DeadReports(self._store.client)
         self._activations = Activations(self._store, self._settings)
         self._managed_instances = ManagedInstances(self._store, self._settings)
         self._provisioning = Provisioning(self._store, self._keyring, self._settings)
@@ -410,16 +411,6 @@ class Dispatcher(ActivationVerbs, ManagedInstanceVerbs):
         known = self._fleet.read([instance_id])
         name = known[0].instance_name if known else ""
         return rendering(command, parameters, {"InstanceId": instance_id, "InstanceName": name}, self._settings)
-
-    @guarded
-    def dead_reports(self, *, max_results: int = 50) -> list[DeadReport]:
-        """Return the newest reports that were set aside, with the reason."""
-        return self._dead.newest(max_results)
-
-    @guarded
-    def drop_dead_reports(self) -> int:
-        """Forget the reports that were set aside; returns how many there were."""
-        return self._dead.drop()
 
     @guarded
     def server_time(self) -> str:

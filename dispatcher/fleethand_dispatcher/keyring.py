@@ -129,13 +129,15 @@ class Keyring:
         known |= {key.key.name: key.key for key in self.signing_keys}
         return list(known.values())
 
-    def signer(self, at_ms: int) -> Signer:
-        """Return who signs at this time: of the usable keys the one that became valid last.
+    def signer(self, at_ms: int, name: str | None = None) -> Signer:
+        """Return who signs at this time: of the usable keys the one called *name*, or that became valid last.
 
         Raises:
             KeyringError: none may.
         """
-        usable = [key for key in self.signing_keys if key.is_usable(at_ms)]
+        usable = [key for key in self.signing_keys if key.is_usable(at_ms) and name in (None, key.key.name)]
+        if not usable and name is not None:
+            raise KeyringError(f"cannot sign with the key {name!r}: {self.folder} has no such key that is valid now")
         if not usable:
             raise KeyringError(
                 f"cannot sign: {self.folder} has no signing key that is valid now;"

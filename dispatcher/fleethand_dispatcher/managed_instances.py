@@ -66,7 +66,7 @@ class ManagedInstances:
         if filters.instance_ids:
             names = list(parse(TargetsRequest, {"instance_ids": filters.instance_ids}).instance_ids)
         else:
-            names = self._store.hosts.names()
+            names = self._store.hosts.ids()
         names = sorted(name for name in names if name > start)
         found: list[ManagedInstance] = []
         for first in range(0, len(names), _CHUNK):

@@ -16,6 +16,7 @@ from fleethand_dispatcher.catalogue import Catalogue
 from fleethand_dispatcher.changes import Change
 from fleethand_dispatcher.courier import Courier
 from fleethand_dispatcher.launching import Launch, Launcher
+from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.models import Command, StopDisposition
 from fleethand_dispatcher.requests import (
     CommandRequest,
@@ -27,7 +28,7 @@ from fleethand_dispatcher.requests import (
     check_timeout,
     parse,
 )
-from fleethand_dispatcher.rows import Snapshot
+from fleethand_dispatcher.rows import Head, Snapshot
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 from fleethand_dispatcher.targets import Targets, resolve
@@ -48,12 +49,15 @@ NOTHING = Started("", "")
 class Runner:
     """Starts and stops invocations, behind every door."""
 
-    def __init__(self, store: Store, courier: Courier, catalogue: Catalogue, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, writer: LetterWriter, courier: Courier, catalogue: Catalogue, settings: Settings
+    ) -> None:
         self._store = store
+        self._writer = writer
         self._courier = courier
         self._catalogue = catalogue
         self._settings = settings
-        self._launcher = Launcher(store, courier, settings)
+        self._launcher = Launcher(store, writer, courier, settings)
 
     def create_once(self, values: Mapping[str, Any], client_token: str | None) -> Command:
         """Keep a new command, once per client token."""
@@ -147,14 +151,19 @@ class Runner:
         chunks = [given[i : i + _CHUNK] for i in range(0, len(given), _CHUNK)] if given else self._chunks(invoke_id)
         dispositions: dict[str, StopDisposition] = {}
         for chunk in chunks:
-            dispositions |= self._stop_some(invoke_id, chunk, now_ms)
+            dispositions |= self._stop_some(invoke_id, head, chunk, now_ms)
         if {StopDisposition.STOPPING, StopDisposition.CANCELLED} & set(dispositions.values()):
             self._store.invocations.mark_stop(invoke_id, now_ms)
         return dispositions
 
-    def _stop_some(self, invoke_id: str, chunk: Sequence[str], now_ms: int) -> dict[str, StopDisposition]:
+    def _stop_some(self, invoke_id: str, head: Head, chunk: Sequence[str], now_ms: int) -> dict[str, StopDisposition]:
         again_ms = int(self._settings.redeliver_after_s * 1000)
-        changes = [(Change(i=i, kind="stop", watch_after_ms=again_ms), "") for i in chunk]
+        stop = messages.StopOrder(invocation_id=invoke_id, deliver_before_ms=head.deliver_before)
+        written = self._writer.stop(stop, chunk, now_ms)
+        self._store.invocations.keep_stop_letter(invoke_id, written.letter)
+        changes = [
+            (Change(i=i, kind="stop", at=now_ms, watch_after_ms=again_ms), written.tokens.get(i, "")) for i in chunk
+        ]
         answers = self._store.invocations.apply({invoke_id: changes})[invoke_id]
         dispositions = {i: _disposition(old, new) for i, (old, new) in zip(chunk, answers, strict=True)}
         asked = [i for i, disposition in dispositions.items() if disposition is StopDisposition.STOPPING]
@@ -178,6 +187,7 @@ class Runner:
         return resolve(
             request,
             self._store.instances,
+            self._writer.peers,
             now_ms=now_ms,
             online_within_ms=self._settings.online_within_s * 1000,
             maximum=self._settings.instances_per_call_max,

@@ -5,8 +5,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from fleethand_common import __version__
+from fleethand_common import __version__, sealing
 from fleethand_common.clock import Clock
+from fleethand_common.credentials import Credentials
 from fleethand_worker import identity, linux, logs, machine
 from fleethand_worker.accounts import own_account
 from fleethand_worker.admission import Admission
@@ -21,6 +22,7 @@ from fleethand_worker.outcomes import Outcomes
 from fleethand_worker.pool import EventListener
 from fleethand_worker.recovery import recover
 from fleethand_worker.reporter import Reporter
+from fleethand_worker.sealed_line import SealedLine
 from fleethand_worker.settings import WorkerSettings
 from fleethand_worker.state_dir import StateDir
 
@@ -36,7 +38,7 @@ def run(settings: WorkerSettings) -> int:
     settings = settings.completed(credentials)
     logger.info("event=starting instance=%s version=%s state_dir=%s", settings.instance_id, __version__, state_dir.path)
     app = make_app(settings)
-    _add_parts(app, settings, state_dir.path)
+    _add_parts(app, settings, credentials, state_dir.path)
     worker = make_worker(app, settings, _on_ready)
     worker.start()
     app.pulse.end()
@@ -44,12 +46,14 @@ def run(settings: WorkerSettings) -> int:
     return int(worker.exitcode or 0)
 
 
-def _add_parts(app: HostApp, settings: WorkerSettings, state_dir: Path) -> None:
+def _add_parts(app: HostApp, settings: WorkerSettings, credentials: Credentials, state_dir: Path) -> None:
+    keys = sealing.pair_keys(credentials.box_secret, credentials.control_public)
     clock = Clock()
     journal = Journal(state_dir, linux.boot_id())
     janitor = Janitor(journal, clock)
     app.line = BrokerLine()
-    reporter = Reporter(app.line, lambda: app.executor.loop)
+    line = SealedLine(app.line, settings.instance_id, keys.up)
+    reporter = Reporter(line, lambda: app.executor.loop)
     host = _host(settings, journal.boot_id)
     outcomes = Outcomes(host.instance_id, clock)
     app.executor = Executor(host, reporter, outcomes, clock)

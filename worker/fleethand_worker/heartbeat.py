@@ -2,6 +2,7 @@
 
 import logging
 import random
+import uuid
 from collections.abc import Callable
 
 from fleethand_common import __version__
@@ -45,6 +46,7 @@ class Pulse:
         self._timer: Timer | None = None
         self._os_version = identity.os_version()
         self._time_zone = identity.time_zone()
+        self._session = uuid.uuid4().hex[:16]
 
     def connected(self) -> None:
         """Set the clock, say hello, and say again what may have been lost; in this order, as answers depend on it."""
@@ -100,4 +102,5 @@ class Pulse:
             running=list(executor.running),
             queued=len(executor.queue),
             executions=self._journal.executions,
+            session=self._session,
         )

@@ -86,6 +86,12 @@ def show(session: Session, /, *, instance_id: str, as_json: bool) -> None:
     fields["tags"] = _pairs(fields["tags"])
     fields["running"] = ", ".join(fields.get("running", ()))
     tables.print_fields(fields.items())
+    if items[0].cloned_at is not None:
+        click.echo(
+            f"WARNING: two machines have answered as {instance_id}, last at {shapes.time_text(items[0].cloned_at)};"
+            " register one of them anew under an id of its own",
+            err=True,
+        )
 
 
 def _never_seen(enrolled: "ManagedInstance") -> dict[str, Any]:
