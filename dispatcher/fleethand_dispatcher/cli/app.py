@@ -32,6 +32,7 @@ _OURS = {
     "doctor": "doctor:doctor",
     "aggregator": "aggregator:aggregator",
     "registrar": "registrar:registrar",
+    "user": "user:user",
 }
 _STACK = ("up", "down", "status", "demo", "dashboard")
 _SECTIONS = {
@@ -39,7 +40,7 @@ _SECTIONS = {
     "Look at what happened": ("results", "explain", "invocation"),
     "Keep": ("command", "activation", "instance"),
     "This machine": _STACK,
-    "Operate": ("doctor", "config", "report", "aggregator", "registrar"),
+    "Operate": ("doctor", "config", "report", "aggregator", "registrar", "user"),
 }
 
 
