@@ -9,7 +9,7 @@ import redis
 
 from fleethand_common import celery_config, letters, messages, sealing
 from fleethand_common.credentials import Provision
-from fleethand_common.letters import Letter
+from fleethand_common.letters import Letter, SealedReport
 from fleethand_common.signing import Kind
 from fleethand_common.states import InstanceStatus
 
@@ -29,28 +29,36 @@ class ScriptedHost:
         self.instance_id = self.credentials.instance_id
         self.trusted = provision.keys
         self.keys = sealing.pair_keys(self.credentials.box_secret, self.credentials.control_public)
+        self.last_beat_ms = 0
 
-    def beat(self, *, hello: bool = False, name: str = "", tags: dict[str, str] | None = None) -> None:
-        """Send a heartbeat."""
-        self.send(
-            messages.Heartbeat(
-                instance_id=self.instance_id,
-                hello=hello,
-                at_ms=1,
-                interval_s=30,
-                name=name or self.instance_id,
-                tags=tags or {},
-                os_type="Linux",
-                os_version="test",
-                worker_version="0",
-                time_zone="UTC",
-                boot_id="b",
-            )
-        )
+    def beat(self, **facts: Any) -> messages.Heartbeat:
+        """Send a heartbeat, of now and later than the last one unless *facts* say otherwise."""
+        seconds, micros = self.client.time()
+        self.last_beat_ms = max(self.last_beat_ms + 1, seconds * 1000 + micros // 1000)
+        values: dict[str, Any] = {
+            "instance_id": self.instance_id,
+            "at_ms": self.last_beat_ms,
+            "interval_s": 30,
+            "name": self.instance_id,
+            "os_type": "Linux",
+            "os_version": "test",
+            "worker_version": "0",
+            "time_zone": "UTC",
+            "boot_id": "b",
+            "session": "s",
+        }
+        report = messages.Heartbeat(**{**values, **facts})
+        self.send(report)
+        return report
+
+    def seal(self, report: messages.Report) -> bytes:
+        """Return a report as it goes up: under this host's key."""
+        sealed = sealing.seal(messages.encode(report), self.keys.up)
+        return msgspec.json.encode(SealedReport(instance_id=self.instance_id, sealed=sealed))
 
     def send(self, report: messages.Report) -> None:
         """Send any report."""
-        self.client.lpush(celery_config.REPORTS_QUEUE, messages.encode(report))
+        self.client.lpush(celery_config.REPORTS_QUEUE, self.seal(report))
 
     def accept(self, invocation_id: str, at_ms: int = 1) -> None:
         """Say that the order is in the journal."""

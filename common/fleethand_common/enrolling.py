@@ -5,11 +5,11 @@ open. `confirm` proves that it was opened; only then is the host enrolled, and i
 `deregister` and `status` are sealed under the key that was agreed then.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from fleethand_common import sealing
+from fleethand_common import limits, sealing
 from fleethand_common.signing import PublicKey
 
 REGISTER_PATH = "/v1/register"
@@ -21,29 +21,35 @@ HEALTH_PATH = "/v1/health"
 PIN_PREFIX = "sha256:"
 """Before the hexadecimal SHA-256 of the service's whole certificate (DER)."""
 
+BODY_BYTES_MAX = 64 * 1024
+"""Of a request and of an answer."""
+
+_Word = Annotated[str, msgspec.Meta(max_length=255)]
+_Key = Annotated[bytes, msgspec.Meta(min_length=sealing.KEY_BYTES, max_length=sealing.KEY_BYTES)]
+
 Purpose = Literal["confirm", "deregister", "status"]
 
 
 class RegisterRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A host wants to be enrolled; the facts are its own word and are shown, never trusted."""
 
-    activation_id: str
-    activation_code: str
-    box_public: bytes
+    activation_id: _Word
+    activation_code: _Word
+    box_public: _Key
     """Of the pair that this host made for itself."""
-    machine_id: str = ""
+    machine_id: Annotated[str, msgspec.Meta(max_length=limits.MACHINE_ID_CHARS)] = ""
     machine_id_given: bool = False
     """An operator named it, instead of what the system says."""
     force: bool = False
     """Take over the identity that this machine had before."""
-    fingerprint: str = ""
-    name: str = ""
+    fingerprint: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+    name: _Word = ""
     tags: dict[str, str] = {}
-    hostname: str = ""
-    intranet_ip: str = ""
-    os_type: str = ""
-    os_version: str = ""
-    worker_version: str = ""
+    hostname: _Word = ""
+    intranet_ip: _Word = ""
+    os_type: _Word = ""
+    os_version: _Word = ""
+    worker_version: _Word = ""
 
 
 class Challenge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,7 +63,7 @@ class Challenge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class ConfirmRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The nonce comes back, in a `Statement` sealed under the `up` key."""
 
-    enrolment_id: str
+    enrolment_id: _Word
     sealed: bytes
 
 
@@ -82,7 +88,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class HostRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request of an enrolled host: `sealed` is a `Statement` under its `up` key."""
 
-    instance_id: str
+    instance_id: _Word
     sealed: bytes
 
 

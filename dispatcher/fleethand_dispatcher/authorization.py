@@ -211,6 +211,8 @@ VERBS: dict[str, Verb] = {
     "describe_signing_keys": _read("fleethand:DescribeSigningKeys", "signing-key/*"),
     "rotate_signing_key": _change("fleethand:RotateSigningKey", named("signing-key", "name")),
     "revoke_signing_key": _change("fleethand:RevokeSigningKey", named("signing-key", "name"), "force"),
+    "verify_invocation": _read("fleethand:DescribeSecurity", "report/*"),
+    "security_counts": _read("fleethand:DescribeSecurity", "report/*"),
     "dead_reports": _read("fleethand:DescribeDeadReports", "report/*"),
     "drop_dead_reports": _change("fleethand:DropDeadReports", always("report/*")),
 }

@@ -78,7 +78,8 @@ def masked(url: str) -> str:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Make what is inside raise `ServerUnavailableError`, as `guarded` does for a function."""
     try:
         yield
     except OUTAGES as error:
@@ -96,7 +97,7 @@ def guarded(function: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        with _translated():
+        with translated():
             return function(*args, **kwargs)
 
     return wrapper
@@ -107,7 +108,7 @@ def guarded_iterator(function: Callable[P, Iterator[T]]) -> Callable[P, Iterator
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        with _translated():
+        with translated():
             yield from function(*args, **kwargs)
 
     return wrapper

@@ -18,7 +18,6 @@ from fleethand_dispatcher.bus import RedisOrderBus
 from fleethand_dispatcher.catalogue import Catalogue
 from fleethand_dispatcher.connection import guarded, guarded_iterator
 from fleethand_dispatcher.courier import Courier
-from fleethand_dispatcher.dead_reports import DeadReports
 from fleethand_dispatcher.directives import Directives
 from fleethand_dispatcher.fleet import Fleet
 from fleethand_dispatcher.gate import Gate
@@ -28,7 +27,6 @@ from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.managed_instances import ManagedInstances
 from fleethand_dispatcher.models import (
     CloudAssistantStatus,
-    DeadReport,
     Explanation,
     Instance,
     InvocationEvent,
@@ -55,12 +53,20 @@ from fleethand_dispatcher.verbs.commands import CommandVerbs
 from fleethand_dispatcher.verbs.freeze import FreezeVerbs
 from fleethand_dispatcher.verbs.managed_instances import ManagedInstanceVerbs
 from fleethand_dispatcher.verbs.principals import PrincipalVerbs
+from fleethand_dispatcher.verbs.reports import ReportVerbs
 from fleethand_dispatcher.verbs.signing_keys import SigningKeyVerbs
 
 
 @authorized
 class Dispatcher(
-    ActivationVerbs, AuditVerbs, CommandVerbs, FreezeVerbs, ManagedInstanceVerbs, PrincipalVerbs, SigningKeyVerbs
+    ActivationVerbs,
+    AuditVerbs,
+    CommandVerbs,
+    FreezeVerbs,
+    ManagedInstanceVerbs,
+    PrincipalVerbs,
+    ReportVerbs,
+    SigningKeyVerbs,
 ):
     """Runs commands on a fleet and tells what became of them.
 
@@ -102,7 +108,6 @@ class Dispatcher(
         self._runner = Runner(self._store, writer, courier, self._catalogue, self._settings)
         self._reader = Reader(self._store)
         self._fleet = Fleet(self._store, self._settings)
-        self._dead = DeadReports(self._store.client)
         self._activations = Activations(self._store, self._settings)
         self._managed_instances = ManagedInstances(self._store, self._settings)
         self._provisioning = Provisioning(self._store, self._keyring, self._settings)
@@ -359,16 +364,6 @@ class Dispatcher(
         known = self._fleet.read([instance_id])
         name = known[0].instance_name if known else ""
         return rendering(command, parameters, {"InstanceId": instance_id, "InstanceName": name}, self._settings)
-
-    @guarded
-    def dead_reports(self, *, max_results: int = 50) -> list[DeadReport]:
-        """Return the newest reports that were set aside, with the reason."""
-        return self._dead.newest(max_results)
-
-    @guarded
-    def drop_dead_reports(self) -> int:
-        """Forget the reports that were set aside; returns how many there were."""
-        return self._dead.drop()
 
     @guarded
     def server_time(self) -> str:

@@ -102,10 +102,6 @@ class HostRecords:
             if host is not None:
                 yield host
 
-    def ids(self) -> list[str]:
-        """Return the instance ids of all that are enrolled."""
-        return [name.decode() for name in cast("list[bytes]", self._client.hkeys(keys.HOSTS))]
-
     def count(self) -> int:
         """Return how many hosts are enrolled."""
         return self._client.hlen(keys.HOSTS)
@@ -132,6 +128,10 @@ class HostRecords:
             changed = change(host)
             if self._replace(keys=[keys.HOSTS], args=[instance_id, sealed, self._seal(changed)]):
                 return changed
+
+    def ids(self) -> list[str]:
+        """Return the instance ids of all that are enrolled."""
+        return [name.decode() for name in cast("list[bytes]", self._client.hkeys(keys.HOSTS))]
 
     def delete(self, instance_id: str) -> bool:
         """Forget a host and what waits for it: nothing can be sent to it nor taken from it; False if there was none."""

@@ -3,19 +3,19 @@
 | key | holds |
 |---|---|
 | `fleethand:commands` | sorted set, kept command id by time of creation |
-| `fleethand:command:<c>` | hash `body` (JSON of the command), `invoke_times` |
+| `fleethand:command:<c>` | hash `body` (JSON of the command, sealed), `invoke_times` |
 | `fleethand:invocations` | sorted set, invocation id by time of creation |
 | `fleethand:unfinished` | sorted set, the invocations that have an unfinished instance |
-| `fleethand:inv:<t>` | hash, the head: `snapshot`, `order`, letters, times, `total`, `unfinished`, `n:<Status>` |
-| `fleethand:inv:<t>:rows` | hash, instance id to its row (JSON, `rows.Row`) |
+| `fleethand:inv:<t>` | hash, the head: `snapshot`, `order` (sealed), letters, `mark`, times, `total`, `n:<Status>` … |
+| `fleethand:inv:<t>:rows` | hash, instance id to its row (JSON, `rows.Row`; one that has ended carries a mark) |
 | `fleethand:inv:<t>:targets` | list, instance ids in the caller's order |
-| `fleethand:inv:<t>:outputs` | hash, digest to output; equal outputs stand once |
-| `fleethand:inv:<t>:live` | hash, instance id to its output so far, `<i>@` to the last offset |
-| `fleethand:inv:<t>:events` | stream, what happened, for `follow` |
+| `fleethand:inv:<t>:outputs` | hash, keyed digest to output (sealed); equal outputs stand once |
+| `fleethand:inv:<t>:live` | hash, instance id to its output so far (sealed, line by line), `<i>@` to the last offset |
+| `fleethand:inv:<t>:events` | stream, what happened, for `follow`; pieces of output are sealed |
 | `fleethand:inv:<t>:done` | stream, an entry whenever the last instance finished, for `wait` |
 | `fleethand:inv:<t>:tokens` | hash, instance id to its order's token, `<i>!` to its stop's; while unfinished |
 | `fleethand:watch` | sorted set, `<t>|<i>` by the time when the reaper must look at the row |
-| `fleethand:instances` | hash, instance id to the facts of its last heartbeat, `<i>@` to when it was first seen |
+| `fleethand:instances` | hash, instance id to its last heartbeat (marked JSON), `<i>@` to when it was first seen |
 | `fleethand:seen` | sorted set, instance id by its last heartbeat |
 | `fleethand:invoked` | hash, instance id to when it last started a command |
 | `fleethand:instance:<i>:open` | sorted set, invocations that it must still get a message for, an order or a stop |
@@ -33,11 +33,14 @@
 | `fleethand:registrar` | string, URL and pin of the registration service (sealed) |
 | `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
 | `fleethand:directives` | sorted set, directives with their tokens (JSON) by sequence |
+| `fleethand:directives` | sorted set, directives with their tokens (JSON) by sequence |
+| `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
 | `fleethand:results` | number of rows held |
 | `fleethand:day:<date>` | number of invocations of that day; gone after two |
 | `fleethand:aggregators` | hash, aggregator id to when it last took reports |
 | `fleethand:reports:taken:<a>` | list, reports that aggregator has taken and not yet applied |
 | `fleethand:reports:dead` | list, reports set aside, with the reason |
+| `fleethand:security` | hash, how often what did not look right, by kind, `<kind>@` to when it last did |
 
 Times are milliseconds since 1970 on the server's clock. Queues are in `celery_config`.
 """
@@ -60,10 +63,15 @@ ACTIVATIONS = "fleethand:activations"
 REGISTRAR = "fleethand:registrar"
 AUDIT = "fleethand:audit"
 DIRECTIVES = "fleethand:directives"
+ACTIVATIONS = "fleethand:activations"
+REGISTRAR = "fleethand:registrar"
+DIRECTIVES = "fleethand:directives"
+AUDIT = "fleethand:audit"
 RESULTS = "fleethand:results"
 AGGREGATORS = "fleethand:aggregators"
 TAKEN_PREFIX = "fleethand:reports:taken:"
 DEAD_REPORTS = "fleethand:reports:dead"
+SECURITY = "fleethand:security"
 INVOCATION_PREFIX = "fleethand:inv:"
 INSTANCE_PREFIX = "fleethand:instance:"
 STOP_MARK = "!"

@@ -11,7 +11,7 @@ from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher.courier import Courier
 from fleethand_dispatcher.invocation_records import Group
 from fleethand_dispatcher.letter_writer import LetterWriter
-from fleethand_dispatcher.rows import Row, Snapshot
+from fleethand_dispatcher.rows import Event, Row, Snapshot
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 from fleethand_dispatcher.targets import Targets
@@ -154,7 +154,7 @@ def _unknown(instance_ids: Sequence[str], now_ms: int) -> Group:
             (now_ms, status, info),
         ],
     )
-    event = {"kind": "status", "at": now_ms, "status": status, "error_code": code, "error_info": info}
+    event = Event(kind="status", at=now_ms, status=status, finished_at=now_ms, error_code=code, error_info=info)
     return Group(
         instances=list(instance_ids),
         status=status,

@@ -112,7 +112,7 @@ class ManagedInstances:
         for invoke_id in self._store.invocations.unfinished_on(instance_id):
             row = self._store.invocations.row(invoke_id, instance_id)
             while row is not None and row.status not in TERMINAL:
-                self._store.invocations.apply({invoke_id: [(_ended(instance_id, row), "")]})
+                self._store.invocations.apply({invoke_id: [(_ended(instance_id, row, self._store.now_ms()), "")]})
                 row = self._store.invocations.row(invoke_id, instance_id)
 
     def _read(self, instance_ids: Sequence[str]) -> list[ManagedInstance]:
@@ -121,11 +121,11 @@ class ManagedInstances:
         return [_shown(host, seen, since_ms) for host, seen in pairs if host is not None]
 
 
-def _ended(instance_id: str, row: Row) -> Change:
+def _ended(instance_id: str, row: Row, at_ms: int) -> Change:
     """Return the end of a row on a host that is gone: what was never started cannot have failed there."""
     code = InstanceErrorCode.INSTANCE_DEREGISTERED
     to = InstanceStatus.ERROR if row.started_at else InstanceStatus.ABORTED
-    return presumption(instance_id, row.status, code, INSTANCE_ERRORS[code].info, to=to)
+    return presumption(instance_id, row.status, code, INSTANCE_ERRORS[code].info, at_ms=at_ms, to=to)
 
 
 def _shown(host: EnrolledHost, seen: InstanceRecord | None, online_since_ms: int) -> ManagedInstance:

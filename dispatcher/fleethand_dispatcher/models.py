@@ -100,6 +100,8 @@ class InvocationResult(Record):
     update_time: datetime
     presumed: bool = False
     """True while the status is the control plane's guess about a silent host."""
+    authentic: bool = True
+    """False if what is recorded of its ending or its output is not what the control plane recorded; do not trust it."""
     waiting: str = ""
     """Why it is still Pending, e.g. `waiting, last seen 2026-01-31T23:59:59Z`; empty otherwise."""
     username: str = ""
@@ -139,6 +141,8 @@ class InvocationEvent(Record):
     error_code: str = ""
     error_info: str = ""
     presumed: bool = False
+    authentic: bool = True
+    """False for an ending that the control plane did not record; do not trust it."""
 
 
 class StopDisposition(StrEnum):
@@ -174,6 +178,12 @@ class Instance(Record):
     """Orders that were not accepted yet."""
     invocation_count: int
     last_invoked_time: datetime | None
+    directive_sequence: int = 0
+    """Of the directive that the host follows."""
+    frozen: bool = False
+    """True while the host starts nothing, as a directive told it."""
+    cloned_at: datetime | None = None
+    """When two machines last spoke with this identity; None if never."""
 
 
 class CloudAssistantStatus(Record):
@@ -212,6 +222,35 @@ class DeadReport(Record):
     at: datetime
     reason: str
     body: str
+
+
+class SecurityCount(Record):
+    """How often something did not look right, e.g. `report.forged:DoesNotOpen`."""
+
+    kind: str
+    times: int
+    last_at: datetime
+
+
+class Finding(Record):
+    """Something in the records of an invocation that the control plane did not write."""
+
+    what: str
+    instance_id: str = ""
+    """Empty for what concerns the whole invocation."""
+
+
+class Verification(Record):
+    """What came of checking the records of an invocation."""
+
+    invoke_id: str
+    instance_count: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def authentic(self) -> bool:
+        """True if everything is as it was recorded."""
+        return not self.findings
 
 
 class Page(Record, Generic[T]):

@@ -22,8 +22,8 @@ class PendingEnrolment(msgspec.Struct, frozen=True, kw_only=True):
     request: RegisterRequest
     internet_ip: str
     nonce: bytes
-    replaces: str = ""
-    """The instance whose identity this machine takes over."""
+    instance_id: str
+    """New, or the one whose identity this machine takes over."""
 
 
 class Claim(NamedTuple):

@@ -7,7 +7,7 @@ ADMINISTRATOR, FULL_ACCESS, READ_ONLY = "FleethandAdministrator", "FleethandFull
 
 _RESOURCES = [
     f"acs:ecs:*:*:{kind}/*"
-    for kind in ("instance", "command", "invocation", "activation", "servicesettings", "schedule", "report")
+    for kind in ("instance", "command", "invocation", "activation", "servicesettings", "schedule", "report", "fleet")
 ]
 
 DOCUMENTS: dict[str, dict[str, object]] = {
@@ -23,7 +23,7 @@ DOCUMENTS: dict[str, dict[str, object]] = {
                     "ecs:*Activation", "ecs:DescribeActivations", "ecs:ListPluginStatus",
                     "ecs:ModifyInvocationAttribute", "ecs:StartTerminalSession", "ecs:EndTerminalSession",
                     "ecs:DescribeTerminalSessions", "fleethand:*Schedule*",
-                    "fleethand:*DeadReports",
+                    "fleethand:*DeadReports", "fleethand:DescribeSecurity", "fleethand:DescribeFreeze", "fleethand:DescribeSecurity",
                 ],
                 "Resource": _RESOURCES,
             }
@@ -36,9 +36,9 @@ DOCUMENTS: dict[str, dict[str, object]] = {
                 "Effect": "Allow",
                 "Action": [
                     "ecs:Describe*", "ecs:List*", "fleethand:DescribeSchedules", "fleethand:DescribeDeadReports",
-                    "fleethand:DescribeFreeze",
+                    "fleethand:DescribeFreeze", "fleethand:DescribeSecurity",
                 ],
-                "Resource": [*_RESOURCES, "acs:ecs:*:*:fleet/*"],
+                "Resource": _RESOURCES,
             }
         ],
     },

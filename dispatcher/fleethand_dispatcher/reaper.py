@@ -88,19 +88,20 @@ class Reaper:
                 return None
             return Change(i=item.instance_id, kind="later", watch_at=wait_until)
         code = InstanceErrorCode.DELIVERY_TIMEOUT if online else InstanceErrorCode.CLIENT_NOT_ONLINE
-        return presumption(item.instance_id, InstanceStatus.PENDING, code, INSTANCE_ERRORS[code].info)
+        return presumption(item.instance_id, InstanceStatus.PENDING, code, INSTANCE_ERRORS[code].info, at_ms=now_ms)
 
     def _judge_queued(self, item: Due, head: Head, now_ms: int) -> Change:
         if now_ms < head.deliver_before + self._lease_ms:
             return Change(i=item.instance_id, kind="later", watch_at=head.deliver_before + self._lease_ms)
         info = "The host had taken the command, has not said that it started it, and must not start it any more."
-        return presumption(item.instance_id, InstanceStatus.PENDING, InstanceErrorCode.DELIVERY_TIMEOUT, info)
+        code = InstanceErrorCode.DELIVERY_TIMEOUT
+        return presumption(item.instance_id, InstanceStatus.PENDING, code, info, at_ms=now_ms)
 
     def _judge_running(self, item: Due, now_ms: int, *, online: bool) -> Change | None:
         if online and item.row.asked_count == 0:
             self._courier.ask_again(item.invoke_id, item.instance_id, item.row, now_ms)
             return None
-        return _silent(item.instance_id, InstanceStatus.RUNNING)
+        return _silent(item.instance_id, InstanceStatus.RUNNING, now_ms)
 
     def _judge_stopping(self, item: Due, head: Head, now_ms: int, *, online: bool) -> Change | None:
         deadline = stop_deadline(item.row, head, self._lease_ms)
@@ -110,10 +111,10 @@ class Reaper:
             return Change(i=item.instance_id, kind="later", watch_at=deadline)
         if item.row.started_at is None:
             info = "The host has not confirmed it; it must not start the command any more."
-            return presumption(item.instance_id, InstanceStatus.STOPPING, None, info)
-        return _silent(item.instance_id, InstanceStatus.STOPPING)
+            return presumption(item.instance_id, InstanceStatus.STOPPING, None, info, at_ms=now_ms)
+        return _silent(item.instance_id, InstanceStatus.STOPPING, now_ms)
 
 
-def _silent(instance_id: str, current: InstanceStatus) -> Change:
+def _silent(instance_id: str, current: InstanceStatus, now_ms: int) -> Change:
     code = InstanceErrorCode.CLIENT_NOT_RESPONSE
-    return presumption(instance_id, current, code, INSTANCE_ERRORS[code].info)
+    return presumption(instance_id, current, code, INSTANCE_ERRORS[code].info, at_ms=now_ms)

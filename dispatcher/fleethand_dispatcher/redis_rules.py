@@ -16,8 +16,8 @@ HOST_PREFIX = "host-"
 ROLE_PREFIX = "fleethand-"
 """Both are needed: a host may be called `dispatcher`, or `default`."""
 
-YOUNG_COMMANDS = frozenset({"client|setinfo"})
-"""Commands that the oldest supported server does not know; its users go without."""
+_YOUNG_COMMANDS = frozenset({"client|setinfo"})
+"""Commands that the oldest supported servers do not know."""
 
 
 class Role(StrEnum):
@@ -48,6 +48,7 @@ class Grant(NamedTuple):
     def words(self) -> list[str]:
         """Return the grant as `ACL SETUSER` wants it."""
         return [
+            "resetchannels",
             *(f"~{pattern}" for pattern in self.keys),
             *(f"%R~{pattern}" for pattern in self.read),
             *(f"%W~{pattern}" for pattern in self.write),
@@ -148,6 +149,11 @@ def host_rules(instance_id: str, *, db: int = 0) -> list[str]:
 def role_rules(role: Role, *, db: int = 0) -> list[str]:
     """Return what the user of a part of the control plane may do, as `ACL SETUSER` wants it."""
     return _words(_ROLES[role], db)
+
+
+def without_young_commands(rules: Sequence[str]) -> list[str]:
+    """Return the rules for a server that does not know every command; what uses them goes without."""
+    return [word for word in rules if word.removeprefix("+") not in _YOUNG_COMMANDS]
 
 
 def _words(grants: Sequence[Grant], db: int) -> list[str]:

@@ -8,7 +8,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 from redis.exceptions import ResponseError
 
-from fleethand_dispatcher.redis_rules import HOST_PREFIX, ROLE_PREFIX, YOUNG_COMMANDS, Role, host_rules, role_rules
+from fleethand_dispatcher.redis_rules import (
+    HOST_PREFIX,
+    ROLE_PREFIX,
+    Role,
+    host_rules,
+    role_rules,
+    without_young_commands,
+)
 
 if TYPE_CHECKING:
     import redis
@@ -46,9 +53,13 @@ class RedisUsers:
         """Make the user of a part of the control plane; one that it had before is over, with its connections."""
         return self._create(ROLE_PREFIX + role, role_rules(role, db=self._db))
 
+    def delete(self, user: str) -> bool:
+        """Delete a user that was made here and end its connections; False if there was none."""
+        return user.startswith((HOST_PREFIX, ROLE_PREFIX)) and bool(self._run("ACL DELUSER", user))
+
     def delete_host(self, user: str) -> bool:
-        """Delete a user and end its connections; False if there was none."""
-        return self._delete(user)
+        """Delete the user of a host and end its connections; False if there was none."""
+        return user.startswith(HOST_PREFIX) and self.delete(user)
 
     def all(self) -> list[str]:
         """Return the names of the users that were made here: hosts and roles."""
@@ -69,20 +80,12 @@ class RedisUsers:
     def _create(self, name: str, rules: list[str]) -> RedisUser:
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
         digest = hashlib.sha256(password.encode()).hexdigest()
-        words = [self._known(word) for word in rules]
-        self._run("ACL SETUSER", name, "reset", "on", f"#{digest}", *words)
+        setting = ("ACL SETUSER", name, "reset", "on", f"#{digest}")
+        try:
+            self._run(*setting, *rules)
+        except ResponseError as error:
+            if "Unknown command" not in str(error):
+                raise
+            self._run(*setting, *without_young_commands(rules))
         self._run("CLIENT KILL", "USER", name)
         return RedisUser(name, password)
-
-    def _delete(self, name: str) -> bool:
-        return bool(self._run("ACL DELUSER", name))
-
-    def _known(self, word: str) -> str:
-        """Leave out of a rule what this server has no command for."""
-        for command in YOUNG_COMMANDS:
-            if f"+{command}" in word and not self._has(command):
-                word = " ".join(part for part in word.split() if part.strip("()") != f"+{command}")
-        return word
-
-    def _has(self, command: str) -> bool:
-        return any(self._run("COMMAND INFO", command))

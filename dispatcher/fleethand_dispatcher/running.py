@@ -185,7 +185,9 @@ class Runner:
         stop = messages.StopOrder(invocation_id=invoke_id, deliver_before_ms=head.deliver_before)
         written = self._writer.stop(stop, chunk, now_ms)
         self._store.invocations.keep_stop_letter(invoke_id, written.letter)
-        changes = [(Change(i=i, kind="stop", watch_after_ms=again_ms), written.tokens.get(i, "")) for i in chunk]
+        changes = [
+            (Change(i=i, kind="stop", at=now_ms, watch_after_ms=again_ms), written.tokens.get(i, "")) for i in chunk
+        ]
         answers = self._store.invocations.apply({invoke_id: changes})[invoke_id]
         dispositions = {i: _disposition(old, new) for i, (old, new) in zip(chunk, answers, strict=True)}
         asked = [i for i, disposition in dispositions.items() if disposition is StopDisposition.STOPPING]

@@ -21,6 +21,7 @@ from fleethand_worker.broker import BrokerLine
 from fleethand_worker.consumer import EVENTS_KEPT, HostConsumer
 from fleethand_worker.direction import Direction
 from fleethand_worker.executor import Executor
+from fleethand_worker.farewell import Farewell
 from fleethand_worker.heartbeat import Pulse
 from fleethand_worker.pool import SupervisorPool
 from fleethand_worker.refusals import Refusals
@@ -48,6 +49,7 @@ class HostApp(Celery):  # type: ignore[misc]
     executor: Executor
     pulse: Pulse
     line: BrokerLine
+    farewell: Farewell
     reconnect_jitter_s: float
     dispatcher: EventDispatcher | None = None
     _events_are_due = False
