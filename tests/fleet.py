@@ -14,16 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import redis
 
-from enrolled import enrol_worker, keyring_in
+from enrolled import enrol_worker, keyring_in, provision
+from fleethand_common.messages import decode_order
 from fleethand_dispatcher import Dispatcher, keys
-from fleethand_dispatcher.bus import Message, RedisOrderBus
 from fleethand_dispatcher.envelope import order_parts
 from fleethand_dispatcher.invocation import Invocation
+from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.models import InvocationResult
+from fleethand_dispatcher.peers import Peers
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 from processes import BIN, Program, Programs
+from scripted_host import ScriptedHost
 from servers import Server, running_server
 from waiting import wait_until
 
@@ -83,6 +87,10 @@ class Fleet:
         argv = (*prefix, BIN / "fleethand-worker", "start")
         self.workers[instance_id] = self.programs.start(*argv, name=f"worker-{instance_id}", environ=environ)
         return self.workers[instance_id]
+
+    def scripted_host(self, client: "redis.Redis[Any]", instance_id: str) -> ScriptedHost:
+        """Enrol a host that the test plays itself."""
+        return ScriptedHost(client, provision(self.server.url, self.keyring, instance_id))
 
     def started(self, *instance_ids: str, **settings: Any) -> "Fleet":
         """Start an aggregator and these workers, and wait until the control plane has heard of them."""
@@ -168,16 +176,19 @@ class Fleet:
         Args:
             queue_of: another host, if the order is to go astray.
         """
+        message = self.message(invocation, instance_id)
+        with self.server.client() as client:
+            for _ in range(times):
+                client.lpush(f"fleethand:host:{queue_of or instance_id}:orders", message)
+
+    def message(self, invocation: Invocation, instance_id: str) -> str:
+        """Return a message that carries an invocation's order to a host, genuine and signed as of now."""
         body = self.store.invocations.orders([invocation.invoke_id])[0]
         assert body is not None
-        parts = order_parts(body, invoke_id=invocation.invoke_id, command_name="", attempt=2)
-        if queue_of:
-            with self.server.client() as client:
-                client.lpush(f"fleethand:host:{queue_of}:orders", instance_id.join(parts))
-            return
-        bus = RedisOrderBus(self.store.client)
-        for _ in range(times):
-            bus.publish(Message(parts, control=False, useful_ms=60_000), [instance_id])
+        writer = LetterWriter(self.keyring, Peers(self.store.hosts))
+        written = writer.execute(decode_order(body), [instance_id])
+        parts = order_parts(written.letter, invoke_id=invocation.invoke_id, command_name="", attempt=2)
+        return parts.whole(instance_id, written.tokens[instance_id])
 
     def processes_of(self, invocation: Invocation | str) -> list[psutil.Process]:
         """Return the living processes that a script's own variables mark."""

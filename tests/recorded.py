@@ -10,6 +10,7 @@ from fleethand_common.commands import CommandType, Interpolation, TerminationMod
 from fleethand_common.states import LIVE, InstanceStatus
 from fleethand_dispatcher import keys
 from fleethand_dispatcher.invocation_records import Group
+from fleethand_dispatcher.letter_writer import Written
 from fleethand_dispatcher.rows import Row, Snapshot
 from fleethand_dispatcher.store import Store
 
@@ -57,7 +58,14 @@ def record(store: Store, statuses: Mapping[str, InstanceStatus], *, at_ms: int =
         for instance_id, status in statuses.items()
     ]
     times = {"created_at": at_ms, "deliver_before": at_ms + 60_000}
-    store.invocations.create(invoke_id, msgspec.json.encode(SNAPSHOT), b"{}", times, groups)
+    store.invocations.create(
+        invoke_id,
+        snapshot=msgspec.json.encode(SNAPSHOT),
+        order=b"{}",
+        written=Written(b"{}", dict.fromkeys((i for i, status in statuses.items() if status in LIVE), "token")),
+        times=times,
+        groups=groups,
+    )
     return invoke_id
 
 
@@ -74,6 +82,7 @@ def everything(store: Store, invoke_id: str) -> dict[str, Any]:
         "live": client.hgetall(k.live),
         "events": client.xrange(k.events),
         "done": client.xrange(k.done),
+        "tokens": client.hgetall(k.tokens),
         "watch": [pair for pair in watched if pair[0].startswith(invoke_id.encode() + b"|")],
         "unfinished": client.zscore(keys.UNFINISHED, invoke_id),
         "open": {i: client.zscore(keys.instance_open(i), invoke_id) for i in targets},

@@ -32,15 +32,24 @@ def to_text(at_ms: int | None) -> str:
 
 
 class Clock:
-    """The control plane's time, as well as this process knows it; its own wall clock until it was told better."""
+    """The control plane's time, as well as this process knows it; its own wall clock until it was told better.
+
+    The server that tells the time may lie. What was signed at a time proves that this time has come, so nothing signed
+    can be undone by a clock that is set back: it never tells less than `floor_ms`.
+    """
 
     def __init__(self) -> None:
+        self.floor_ms = 0
         self._base_ms = float(wall_ms())
         self._base_s = elapsed_s()
 
     def now_ms(self) -> int:
         """Return the time in milliseconds since 1970, UTC."""
-        return int(self._base_ms + (elapsed_s() - self._base_s) * 1000)
+        return max(self.floor_ms, int(self._base_ms + (elapsed_s() - self._base_s) * 1000))
+
+    def raise_floor(self, at_ms: int) -> None:
+        """Tell no time before *at_ms* any more."""
+        self.floor_ms = max(self.floor_ms, at_ms)
 
     def set(self, server_ms: float, round_trip_s: float = 0.0) -> None:
         """Take over the server's time, which was read half a round trip ago."""

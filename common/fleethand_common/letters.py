@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from fleethand_common import sealing, signing
-from fleethand_common.signing import Kind, PublicKey, SignatureError
+from fleethand_common.signing import AudienceError, Kind, PublicKey, SignatureError
 
 GROUP = 16
 """How many instances one signature is for at most: a signature costs seven times as much as a seal."""
@@ -110,7 +110,7 @@ def check(
         SignatureError: with the reason.
     """
     if instance_id not in token.audience and token.audience != (signing.EVERYONE,):
-        raise SignatureError("signed for other instances")
+        raise AudienceError("signed for other instances")
     stated = signing.statement(kind, message, token.audience)
     return signing.check(
         stated, token.signature, token.signer, trusted=trusted, signed_at_ms=signed_at_ms, now_ms=now_ms

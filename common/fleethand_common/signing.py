@@ -34,6 +34,14 @@ class SignatureError(ValueError):
     """Cannot trust this message."""
 
 
+class UntrustedKeyError(SignatureError):
+    """Cannot trust this message: its key is unknown, revoked or outside of its dates."""
+
+
+class AudienceError(SignatureError):
+    """Cannot trust this message: it was signed for others."""
+
+
 class PublicKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A key that hosts may trust; it is a file of its own in `task_sign_certs`.
 
@@ -99,11 +107,11 @@ def check(
     """
     key = next((key for key in trusted if key.key_id == key_id), None)
     if key is None:
-        raise SignatureError(f"signed with the unknown key {key_id[:KEY_ID_CHARS]!r}")
+        raise UntrustedKeyError(f"signed with the unknown key {key_id[:KEY_ID_CHARS]!r}")
     if key.revoked_at_ms is not None and now_ms >= key.revoked_at_ms:
-        raise SignatureError(f"signed with the revoked key {key.name}")
+        raise UntrustedKeyError(f"signed with the revoked key {key.name}")
     if signed_at_ms < key.not_before_ms or (key.not_after_ms is not None and signed_at_ms > key.not_after_ms):
-        raise SignatureError(f"signed with the key {key.name} outside of its dates")
+        raise UntrustedKeyError(f"signed with the key {key.name} outside of its dates")
     if not is_signed_by(stated, signature, key.public):
         raise SignatureError("the signature does not fit the message")
     return key

@@ -1,5 +1,6 @@
 """The results aggregator: takes reports in batches and applies them; between batches it is the reaper.
 
+What no host wrote changes nothing: it is counted, told as an alert, and a sample of it is set aside.
 Any number of them may run; each report is applied by one of them, and again by another if that one dies.
 """
 
@@ -11,17 +12,19 @@ import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 
-import msgspec
-
 from fleethand_common import ids
 from fleethand_common.clock import elapsed_s
-from fleethand_common.messages import ExecutionReport, Heartbeat, Refused, Report, decode_report
-from fleethand_dispatcher.applying import PoisonedReportError, change_for
+from fleethand_common.messages import ExecutionReport, Heartbeat, Refused
+from fleethand_dispatcher.alerts import Alert, Alerts
+from fleethand_dispatcher.applying import PoisonedReportError, change_for, refusal_alert, refusal_change
 from fleethand_dispatcher.bus import RedisOrderBus, RedisReportBus
 from fleethand_dispatcher.changes import Change
 from fleethand_dispatcher.connection import SERVER_ERRORS, is_servers_fault, masked
 from fleethand_dispatcher.courier import Courier
+from fleethand_dispatcher.directives import Directives
 from fleethand_dispatcher.keyring import Keyring
+from fleethand_dispatcher.opening import Forgery, Opened, Rejected, ReportOpener
+from fleethand_dispatcher.peers import Peers
 from fleethand_dispatcher.reaper import Reaper
 from fleethand_dispatcher.rows import Head
 from fleethand_dispatcher.settings import Settings
@@ -41,8 +44,12 @@ class Aggregator:
         self._store = store
         self._keyring = keyring
         self._settings = settings
+        self._alerts = Alerts(store.security, store.audit.append, now_ms=store.now_ms)
+        self._opener = ReportOpener(Peers(store.hosts))
         self._reports = RedisReportBus(store.client, aggregator_id or uuid.uuid4().hex)
-        self._courier = Courier(store, RedisOrderBus(store.client), settings)
+        bus = RedisOrderBus(store.client)
+        self._courier = Courier(store, bus, settings)
+        self._directives = Directives(store, bus, keyring)
         self._reaper = Reaper(store, self._reports, self._courier, settings)
         self._look_at_s = 0.0
         self._heads: dict[str, Head] = {}
@@ -58,6 +65,8 @@ class Aggregator:
                 logger.warning("cannot reach Redis, trying again in %.1f s: %s", retry_s, error)
                 stop.wait(retry_s)
                 retry_s = min(retry_s * 2, _RETRY_MAX_S)
+        with contextlib.suppress(*SERVER_ERRORS):
+            self._alerts.flush(at_the_end=True)
         with contextlib.suppress(*SERVER_ERRORS):  # what is left there, another one takes over
             self._reports.leave()
 
@@ -65,11 +74,16 @@ class Aggregator:
         """Take and apply one batch, waiting for it, and look at deadlines when it is time; returns the batch's size."""
         batch = self._reports.take(self._settings.report_batch, wait_s)
         if batch:
-            self._apply_what_can_be(batch)
+            opened, rejected = self._opener.open(batch)
+            for each in rejected:
+                self._reject(each)
+            self._apply_what_can_be(opened)
+            self._alerts.flush()
             self._reports.settle()
         if elapsed_s() >= self._look_at_s:
             self._look_at_s = elapsed_s() + self._settings.reaper_interval_s
             self._reports.reclaim()
+            self._alerts.flush()
             self._judge()
         return len(batch)
 
@@ -81,7 +95,19 @@ class Aggregator:
                 raise
             logger.exception("cannot look at deadlines; reports are still applied")
 
-    def _apply_what_can_be(self, batch: Sequence[bytes]) -> None:
+    def _reject(self, rejected: Rejected) -> None:
+        """Set aside what cannot be used; of forgeries only as many as are told, so that they push nothing out."""
+        if rejected.forgery is None:
+            self._set_aside(rejected.raw, rejected.reason)
+            return
+        actor = rejected.instance_id if rejected.forgery is Forgery.OTHER_INSTANCE else ""
+        alert = Alert(
+            "report.forged", rejected.forgery, actor=actor, target=rejected.instance_id, detail=rejected.reason
+        )
+        if self._alerts.add(alert):
+            self._set_aside(rejected.raw, f"forged, {rejected.forgery}: {rejected.reason}")
+
+    def _apply_what_can_be(self, batch: Sequence[Opened]) -> None:
         """Apply a batch; a report that cannot be applied is found and set aside, and the others are applied."""
         try:
             self._apply(batch)
@@ -89,35 +115,36 @@ class Aggregator:
             if is_servers_fault(error):
                 raise
             if len(batch) == 1:
-                self._set_aside(batch[0], f"cannot be applied: {type(error).__name__}: {error}")
+                self._set_aside(batch[0].raw, f"cannot be applied: {type(error).__name__}: {error}")
                 return
-            for raw in batch:
-                self._apply_what_can_be([raw])
+            for each in batch:
+                self._apply_what_can_be([each])
 
-    def _apply(self, batch: Sequence[bytes]) -> None:
-        heartbeats: dict[str, Heartbeat] = {}
-        executions: list[tuple[ExecutionReport, bytes]] = []
-        for raw in batch:
-            report = self._decode(raw)
-            if isinstance(report, Heartbeat):
-                earlier = heartbeats.get(report.instance_id)
-                hello = report.hello or (earlier is not None and earlier.hello)
-                heartbeats[report.instance_id] = msgspec.structs.replace(report, hello=hello)
-            elif report is not None and not isinstance(report, Refused):
-                executions.append((report, raw))
-        self._apply_executions(executions)
+    def _apply(self, batch: Sequence[Opened]) -> None:
+        heartbeats = [report for _, report in batch if isinstance(report, Heartbeat)]
+        self._apply_executions([(report, raw) for raw, report in batch if isinstance(report, ExecutionReport)])
         if heartbeats:
-            missing = self._store.instances.note(list(heartbeats.values()), self._settings.online_within_s * 1000)
-            self._courier.send_again(missing, "the host came back")
+            self._note(heartbeats)
+        for _, report in batch:
+            if isinstance(report, Refused):
+                self._note_refusal(report)
 
-    def _decode(self, raw: bytes) -> Report | None:
-        try:
-            report: Report = decode_report(raw)
-            _check_ids(report)
-        except ValueError as error:
-            self._set_aside(raw, str(error))
-            return None
-        return report
+    def _note(self, heartbeats: Sequence[Heartbeat]) -> None:
+        noted = self._store.instances.note(self._store.hosts.agreed(heartbeats), self._settings.online_within_s * 1000)
+        for ignored in noted.ignored:
+            self._alerts.count(f"heartbeat.ignored:{ignored}")
+        for name in noted.cloned:
+            detail = "two machines speak with this identity; register each of them anew under an id of its own"
+            self._alerts.add(Alert("instance.cloned", "TwoSessions", actor=name, detail=detail))
+        self._directives.catch_up((beat.instance_id, beat.directive_sequence) for beat in noted.taken)
+        self._courier.send_again(noted.missing, "the host came back")
+
+    def _note_refusal(self, report: Refused) -> None:
+        """Tell that a host did not trust a message, and note it in the story of the row that the message claims."""
+        self._alerts.add(refusal_alert(report))
+        invoke_id = report.invocation_id
+        if ids.is_invocation_id(invoke_id) and self._heads_of([invoke_id])[invoke_id] is not None:
+            self._store.invocations.apply({invoke_id: [(refusal_change(report), "")]})
 
     def _apply_executions(self, reports: Sequence[tuple[ExecutionReport, bytes]]) -> None:
         known = list(dict.fromkeys(report.invocation_id for report, _ in reports))
@@ -164,14 +191,6 @@ class Aggregator:
     def _set_aside(self, raw: bytes, reason: str) -> None:
         logger.warning("set a report aside: %s", reason)
         self._reports.set_aside(raw, reason, self._store.now_ms())
-
-
-def _check_ids(report: Report) -> None:
-    """Refuse ids that are none: they become parts of keys, and one that names another key would stop us for ever."""
-    if not ids.is_instance_id(report.instance_id):
-        raise PoisonedReportError("the instance id is none")
-    if isinstance(report, ExecutionReport) and not ids.is_invocation_id(report.invocation_id):
-        raise PoisonedReportError("the invocation id is none")
 
 
 def main(settings: Settings) -> None:

@@ -1,15 +1,18 @@
 """From a host's report to a change of a row."""
 
-import hashlib
-
 from fleethand_common.instance_errors import InstanceErrorCode
-from fleethand_common.messages import Accepted, ExecutionReport, Finished, OutputChunk, Started
+from fleethand_common.messages import Accepted, ExecutionReport, Finished, OutputChunk, Refusal, Refused, Started
 from fleethand_common.states import TERMINAL
+from fleethand_dispatcher.alerts import Alert
 from fleethand_dispatcher.changes import Change
 from fleethand_dispatcher.rows import Snapshot
 
 _NUMBER_MAX = 10**14 - 1
 """In milliseconds since 1970, the year 5138."""
+
+_HARMLESS = frozenset({Refusal.EXPIRED, Refusal.SEEN_BEFORE})
+"""Refusals that happen where nobody attacks: a message was late, or came twice."""
+_DETAIL_CHARS = 200
 
 
 class PoisonedReportError(ValueError):
@@ -63,6 +66,23 @@ def _finished(report: Finished) -> tuple[Change, str]:
         error_code=report.error_code or None,
         error_info=report.error_info or None,
         dropped=report.dropped or None,
-        digest=hashlib.blake2b(report.output.encode(), digest_size=12).hexdigest() if report.output else None,
     )
     return change, report.output
+
+
+def refusal_alert(report: Refused) -> Alert:
+    """Return the alert on a message that a host did not trust."""
+    return Alert(
+        "host.refused",
+        report.reason,
+        actor=report.instance_id,
+        detail=report.detail[:_DETAIL_CHARS],
+        invoke_id=report.invocation_id[:_DETAIL_CHARS],
+        outcome="refused" if report.reason in _HARMLESS else "alert",
+    )
+
+
+def refusal_change(report: Refused) -> Change:
+    """Return the change that tells it in the story of a row; its status stays."""
+    detail = f"the host refused a copy: {report.reason}" + (f" ({report.detail})" if report.detail else "")
+    return Change(i=report.instance_id, kind="refused", detail=detail[:_DETAIL_CHARS])

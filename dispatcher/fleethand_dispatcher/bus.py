@@ -10,6 +10,7 @@ import msgspec
 
 from fleethand_common import celery_config
 from fleethand_dispatcher import keys, scripts
+from fleethand_dispatcher.envelope import Parts
 
 if TYPE_CHECKING:
     import redis
@@ -19,18 +20,24 @@ _AGGREGATOR_LEASE_MS = 10_000
 
 
 class Message(NamedTuple):
-    """A Celery message for many hosts, cut where the instance id belongs, and how long it is of use."""
+    """A Celery message for many hosts, and how long it is of use.
 
-    parts: Sequence[str]
+    Each host's token is the one that was recorded for it, unless all get the same *token*.
+    """
+
+    parts: Parts
     control: bool
     useful_ms: int
+    invoke_id: str = ""
+    """Whose tokens; those of orders go into the queue of orders, those of stops into that of control."""
+    token: str = ""
 
 
 class OrderBus(Protocol):
     """Orders to hosts."""
 
     def publish(self, message: Message, instance_ids: Sequence[str]) -> int:
-        """Put *message* into the queue of each instance; returns how many were put."""
+        """Put *message* into the queue of each instance; returns how many were put: it takes a token."""
         ...
 
     def without_orders(self, instance_ids: Collection[str]) -> set[str]:
@@ -76,8 +83,10 @@ class RedisOrderBus:
         published = 0
         for start in range(0, len(instance_ids), _QUEUES_PER_CALL):
             some = msgspec.json.encode(instance_ids[start : start + _QUEUES_PER_CALL])
-            args: list[Any] = [prefix, suffix, max(1, message.useful_ms), some, *message.parts]
-            published += cast("int", self._publish(args=args))
+            args: list[Any] = [prefix, suffix, max(1, message.useful_ms), some]
+            args += [keys.STOP_MARK if message.control else "", message.token]
+            args += [len(message.parts.before), *message.parts.before, *message.parts.after]
+            published += cast("int", self._publish(keys=[keys.invocation(message.invoke_id).tokens], args=args))
         return published
 
     def without_orders(self, instance_ids: Collection[str]) -> set[str]:

@@ -27,10 +27,13 @@ class Courier:
         self._bus = bus
         self._settings = settings
 
-    def send_first(self, order: messages.ExecutionOrder, body: bytes, instance_ids: Sequence[str], now_ms: int) -> None:
+    def send_first(
+        self, order: messages.ExecutionOrder, letter: bytes, instance_ids: Sequence[str], now_ms: int
+    ) -> None:
         """Publish a new invocation's order; its rows were created as sent."""
-        parts = order_parts(body, invoke_id=order.invocation_id, command_name=order.command_name, attempt=1)
-        message = Message(parts, control=False, useful_ms=order.deliver_before_ms - now_ms + _USEFUL_MS)
+        parts = order_parts(letter, invoke_id=order.invocation_id, command_name=order.command_name, attempt=1)
+        useful_ms = order.deliver_before_ms - now_ms + _USEFUL_MS
+        message = Message(parts, control=False, useful_ms=useful_ms, invoke_id=order.invocation_id)
         self._bus.publish(message, instance_ids)
 
     def send_again(self, pairs: Iterable[tuple[str, str]], why: str) -> None:
@@ -59,8 +62,11 @@ class Courier:
         look_at = now_ms + int(self._settings.lease_s * 1000)
         change = Change(i=instance_id, kind="later", watch_at=look_at, detail="the host is asked how it stands")
         self._store.invocations.apply({invoke_id: [(change, "")]})
-        idle = self._bus.without_orders([instance_id])
-        self._publish_order(invoke_id, list(idle), row.sent_count + 1, int(self._settings.lease_s * 1000))
+        head = self._store.invocations.head(invoke_id)
+        if head is not None:
+            idle = self._bus.without_orders([instance_id])
+            useful_ms = int(self._settings.lease_s * 1000)
+            self._publish_order(invoke_id, head, list(idle), row.sent_count + 1, useful_ms)
 
     def _send_order(self, invoke_id: str, rows: dict[str, Row], now_ms: int, why: str, idle: set[str]) -> None:
         head = self._store.invocations.head(invoke_id)
@@ -76,31 +82,35 @@ class Courier:
         if pending:
             attempt = 1 + max(rows[i].sent_count for i in pending)
             useful_ms = head.deliver_before - now_ms + _USEFUL_MS
-            self._publish_order(invoke_id, [i for i in pending if i in idle], attempt, useful_ms)
+            self._publish_order(invoke_id, head, [i for i in pending if i in idle], attempt, useful_ms)
 
-    def _publish_order(self, invoke_id: str, instance_ids: Sequence[str], attempt: int, useful_ms: int) -> None:
-        body = self._store.invocations.orders([invoke_id])[0] if instance_ids else None
-        if body is None:
+    def _publish_order(
+        self, invoke_id: str, head: Head, instance_ids: Sequence[str], attempt: int, useful_ms: int
+    ) -> None:
+        """Publish what was written when the invocation began: nobody here could sign it again."""
+        letter = self._store.invocations.letter(invoke_id) if instance_ids else None
+        if letter is None:
             return
-        name = messages.decode_order(body).command_name
-        parts = order_parts(body, invoke_id=invoke_id, command_name=name, attempt=attempt)
-        self._bus.publish(Message(parts, control=False, useful_ms=useful_ms), instance_ids)
+        name = head.snapshot.command_name
+        parts = order_parts(letter, invoke_id=invoke_id, command_name=name, attempt=attempt)
+        message = Message(parts, control=False, useful_ms=useful_ms, invoke_id=invoke_id)
+        self._bus.publish(message, instance_ids)
 
     def send_stop(self, invoke_id: str, rows: dict[str, Row], now_ms: int) -> None:
-        """Ask hosts to stop an invocation, and note when to ask again."""
+        """Ask hosts to stop an invocation, by the letter that was recorded for it, and note when to ask again."""
         head = self._store.invocations.head(invoke_id)
-        if head is None:
+        letter = self._store.invocations.stop_letter(invoke_id)
+        if head is None or letter is None:
             return
         changes = [
             (Change(i=i, kind="later", watch_at=self._stop_again_at(row, head, now_ms), detail="stop sent"), "")
             for i, row in rows.items()
         ]
         self._store.invocations.apply({invoke_id: changes})
-        stop = messages.StopOrder(invocation_id=invoke_id, deliver_before_ms=head.deliver_before)
         attempt = 1 + max(row.asked_count for row in rows.values())
-        parts = stop_parts(messages.encode(stop), invoke_id=invoke_id, attempt=attempt)
+        parts = stop_parts(letter, invoke_id=invoke_id, attempt=attempt)
         useful_ms = max(head.deliver_before - now_ms, 0) + head.snapshot.timeout_s * 1000 + _USEFUL_MS
-        self._bus.publish(Message(parts, control=True, useful_ms=useful_ms), list(rows))
+        self._bus.publish(Message(parts, control=True, useful_ms=useful_ms, invoke_id=invoke_id), list(rows))
 
     def _order_wait_ms(self, row: Row, head: Head, now_ms: int) -> int:
         """Return when to try an order again: however often it was sent already, some tries are left in the window."""

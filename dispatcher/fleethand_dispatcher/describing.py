@@ -49,7 +49,15 @@ def invocation(invoke_id: str, head: Head) -> InvocationRecord:
 
 
 def result(
-    invoke_id: str, instance_id: str, row: Row, head: Head, *, output: str, name: str = "", seen_ms: int | None = None
+    invoke_id: str,
+    instance_id: str,
+    row: Row,
+    head: Head,
+    *,
+    output: str,
+    authentic: bool,
+    name: str = "",
+    seen_ms: int | None = None,
 ) -> InvocationResult:
     """Return the record of one instance; *seen_ms* is when it was last heard of, for one that waits."""
     return InvocationResult(
@@ -70,6 +78,7 @@ def result(
         stop_time=_time(row.stop_at),
         update_time=clock.to_datetime(row.updated_at),
         presumed=row.presumed,
+        authentic=authentic,
         waiting=_waiting(row, seen_ms),
         username=head.snapshot.username,
         termination_mode=head.snapshot.termination_mode,
@@ -112,6 +121,9 @@ def instance(record: InstanceRecord, *, now_ms: int, online_within_s: int, waiti
         waiting=waiting,
         invocation_count=facts.executions,
         last_invoked_time=_time(record.last_invoked_at),
+        directive_sequence=facts.directive_sequence,
+        frozen=facts.frozen,
+        cloned_at=_time(record.cloned_at),
     )
 
 
@@ -140,6 +152,6 @@ def assistant_status(instance_id: str, known: Instance | None) -> CloudAssistant
     )
 
 
-def fresh_output(instance_id: str, row: Row, kept: Mapping[str, str], live: Mapping[str, str]) -> str:
-    """Return what was kept of an ended execution, else what has come so far."""
-    return kept.get(row.output, "") if row.output else live.get(instance_id, "")
+def fresh_output(instance_id: str, row: Row, kept: Mapping[str, str | None], live: Mapping[str, str]) -> str | None:
+    """Return what was kept of an ended execution, else what has come so far; None if somebody altered it."""
+    return kept.get(row.output) if row.output else live.get(instance_id, "")

@@ -1,9 +1,12 @@
 """What happens in an invocation, event by event, each host's output whole and once.
 
-Live pieces come by the event stream, best effort. A host's last event says how much of its output they brought, and
-the rest is read from the kept output. When the stream is gone, a day after the end, the rows tell the same in short.
+Live pieces come by the event stream, best effort. The follower remembers how much they brought and its digest, so
+that of the output that is kept in the end it tells only the rest. When the stream is gone, a day after the end, the
+rows tell the same in short.
 """
 
+import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -11,12 +14,41 @@ from typing import Any
 from fleethand_common import clock
 from fleethand_common.limits import OUTPUT_HEAD_BYTES
 from fleethand_common.states import TERMINAL
-from fleethand_dispatcher.invocation_records import Entry, InvocationRecords
+from fleethand_dispatcher.event_records import Entry
 from fleethand_dispatcher.models import InvocationEvent, InvocationResult
 from fleethand_dispatcher.patience import Deadline, patiently
 from fleethand_dispatcher.rows import Head
+from fleethand_dispatcher.store import Store
 
 _BEGIN = b"0"
+_HEAD_SURE = OUTPUT_HEAD_BYTES - 3
+"""The kept head may end up to three bytes before its limit, at the border of a character."""
+
+
+class Shown:
+    """What went by live of one host's output: its length and digest, as the text itself may be long."""
+
+    def __init__(self) -> None:
+        self.length = 0
+        self._digest = hashlib.blake2b()
+        self._head: bytes | None = None
+
+    def add(self, data: str) -> None:
+        """Take in the next piece."""
+        raw = data.encode()
+        if self._head is None and self.length + len(raw) > _HEAD_SURE:
+            until_head = self._digest.copy()
+            until_head.update(raw[: _HEAD_SURE - self.length])
+            self._head = until_head.digest()
+        self._digest.update(raw)
+        self.length += len(raw)
+
+    def is_beginning_of(self, output: str, dropped: int) -> bool:
+        """Tell whether a kept output begins with what was shown; of one that was cut, its head must."""
+        raw = output.encode()
+        if dropped and self._head is not None:
+            return self._head == hashlib.blake2b(raw[:_HEAD_SURE]).digest()
+        return self._digest.digest() == hashlib.blake2b(raw[: self.length]).digest()
 
 
 class Follower:
@@ -25,15 +57,16 @@ class Follower:
     def __init__(
         self,
         invoke_id: str,
-        records: InvocationRecords,
+        store: Store,
         *,
         head: Callable[[], Head],
         results: Callable[[], Iterator[InvocationResult]],
     ) -> None:
         self._invoke_id = invoke_id
-        self._records = records
+        self._store = store
         self._head = head
         self._results = results
+        self._shown: defaultdict[str, Shown] = defaultdict(Shown)
 
     def events(self, timeout_s: float | None) -> Iterator[InvocationEvent]:
         """Yield events until every instance has finished."""
@@ -42,7 +75,7 @@ class Follower:
         while True:
             finished = patiently(self._head, deadline).unfinished == 0
             block_s = None if finished else deadline.left_s()
-            entries = patiently(partial(self._records.events, self._invoke_id, after, block_s), deadline)
+            entries = patiently(partial(self._store.events.read, self._invoke_id, after, block_s), deadline)
             yield from self._told(entries, deadline)
             if finished and not entries:
                 if after == _BEGIN:
@@ -53,19 +86,25 @@ class Follower:
                 deadline.check(self._invoke_id)
 
     def _told(self, entries: Sequence[Entry], deadline: Deadline) -> Iterator[InvocationEvent]:
-        digests = [str(entry.event["digest"]) for entry in entries if "digest" in entry.event]
-        kept = patiently(partial(self._records.outputs, self._invoke_id, digests), deadline)
+        digests = [entry.event.output for entry in entries]
+        kept = patiently(partial(self._store.invocations.outputs, self._invoke_id, digests), deadline)
         for entry in entries:
-            if "digest" in entry.event:
-                yield from self._rest(entry, kept[entry.event["digest"]])
-            yield self._event(entry)
+            if entry.event.kind == "output":
+                if entry.data:
+                    self._shown[entry.instance_id].add(entry.data)
+                    yield self._output(entry, entry.data)
+                continue
+            output = kept.get(entry.event.output)
+            if output is not None:
+                yield from self._rest(entry, output)
+            yield self._status(entry)
 
     def _rest(self, entry: Entry, output: str) -> Iterator[InvocationEvent]:
-        event = entry.event
-        if not event["intact"]:
+        shown = self._shown.pop(entry.instance_id, None) or Shown()
+        if not shown.is_beginning_of(output, entry.event.dropped):
             yield self._output(entry, output, again=True)
             return
-        for data, skipped in rest(output, event["shown"], event.get("dropped", 0)):
+        for data, skipped in rest(output, shown.length, entry.event.dropped):
             yield self._output(entry, data, skipped_bytes=skipped)
 
     def _output(self, entry: Entry, data: str, *, skipped_bytes: int = 0, again: bool = False) -> InvocationEvent:
@@ -73,24 +112,25 @@ class Follower:
             kind="output",
             invoke_id=self._invoke_id,
             instance_id=entry.instance_id,
-            at=clock.to_datetime(entry.event["at"]),
-            status=entry.event["status"],
+            at=clock.to_datetime(entry.event.at),
+            status=entry.event.status,
             data=data,
             skipped_bytes=skipped_bytes,
             again=again,
         )
 
-    def _event(self, entry: Entry) -> InvocationEvent:
-        if entry.event["kind"] == "output":
-            return self._output(entry, entry.data)
-        fields = ("status", "error_code", "error_info", "presumed")
-        values: dict[str, Any] = {name: entry.event[name] for name in fields if entry.event.get(name)}
+    def _status(self, entry: Entry) -> InvocationEvent:
+        event = entry.event
         return InvocationEvent(
             kind="status",
             invoke_id=self._invoke_id,
             instance_id=entry.instance_id,
-            at=clock.to_datetime(entry.event["at"]),
-            **values,
+            at=clock.to_datetime(event.at),
+            status=event.status,
+            error_code=event.error_code,
+            error_info=event.error_info,
+            presumed=event.presumed,
+            authentic=entry.authentic,
         )
 
     def _in_short(self) -> Iterator[InvocationEvent]:
@@ -109,6 +149,7 @@ class Follower:
                     error_code=result.error_code,
                     error_info=result.error_info,
                     presumed=result.presumed,
+                    authentic=result.authentic,
                     **known,
                 )
 

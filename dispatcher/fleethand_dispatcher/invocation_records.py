@@ -1,4 +1,4 @@
-"""The records of invocations: created and changed by the scripts, read in pages."""
+"""The records of invocations: created and changed by the scripts, read in pages; sealed on the way in and out."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,9 +8,11 @@ import msgspec
 
 from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher import keys, scripts
-from fleethand_dispatcher.changes import Change, arguments
-from fleethand_dispatcher.connection import BLOCK_S
+from fleethand_dispatcher.changes import Change
+from fleethand_dispatcher.invocation_seal import InvocationSeal
+from fleethand_dispatcher.letter_writer import Written
 from fleethand_dispatcher.rows import Head, Row, row_decoder, snapshot_decoder
+from fleethand_dispatcher.vault import Vault, VaultError
 
 if TYPE_CHECKING:
     import redis
@@ -19,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 _CHUNK = 1000
 _COUNTERS = [keys.counter(status) for status in InstanceStatus]
-_HEAD_FIELDS = ["snapshot", "created_at", "deliver_before", "total", "unfinished", "stop_at", "finished_at"]
+_HEAD_FIELDS = ["snapshot", "created_at", "deliver_before", "total", "unfinished", "stop_at", "finished_at", *_COUNTERS]
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,37 +46,39 @@ class Due(NamedTuple):
     row: Row
 
 
-class Entry(NamedTuple):
-    """One entry of the event stream."""
-
-    entry_id: bytes
-    instance_id: str
-    event: Mapping[str, Any]
-    data: str
-
-
 class InvocationRecords:
     """Reads and writes invocations. Rows change only through `apply`."""
 
-    def __init__(self, client: "redis.Redis") -> None:
+    def __init__(self, client: "redis.Redis", vault: Vault) -> None:
         self._client = client
+        self.seal = InvocationSeal(vault)
         self._create = scripts.load(client, "create")
         self._transition = scripts.load(client, "transition")
         self._due = scripts.load(client, "due")
         self._forget = scripts.load(client, "forget")
 
     def create(
-        self, invoke_id: str, snapshot: bytes, order: bytes, times: Mapping[str, int], groups: Sequence[Group]
+        self,
+        invoke_id: str,
+        *,
+        snapshot: bytes,
+        order: bytes,
+        written: Written,
+        times: Mapping[str, int],
+        groups: Sequence[Group],
     ) -> bool:
         """Record an invocation and its rows, all or nothing; False if it is recorded already.
 
         Args:
             snapshot: JSON of a `Snapshot`.
-            order: JSON of the `ExecutionOrder`, kept to send it again.
+            order: JSON of the `ExecutionOrder`, kept to run the same once more.
+            written: the order's letter and tokens, kept to send it, first and again.
             times: `created_at` and `deliver_before`.
         """
         k = keys.invocation(invoke_id)
-        fields = {"snapshot": snapshot.decode(), "order": order.decode(), **times}
+        targets = [instance_id for group in groups for instance_id in group.instances]
+        fields = self.seal.head(invoke_id, snapshot, order, times, targets)
+        fields["letter"] = written.letter.decode()
         answer = self._create(
             keys=[
                 k.head,
@@ -86,8 +90,15 @@ class InvocationRecords:
                 keys.WATCH,
                 keys.RESULTS,
                 keys.UNFINISHED,
+                k.tokens,
             ],
-            args=[invoke_id, msgspec.json.encode(fields), _encode_groups(groups), keys.INSTANCE_PREFIX],
+            args=[
+                invoke_id,
+                msgspec.json.encode(fields),
+                self._encode_groups(invoke_id, groups),
+                keys.INSTANCE_PREFIX,
+                "".join(f"{instance_id}\n{token}\n" for instance_id, token in written.tokens.items()),
+            ],
         )
         return cast("int", answer) >= 0
 
@@ -118,21 +129,44 @@ class InvocationRecords:
     def _transit(self, invoke_id: str, pairs: Sequence[tuple[Change, str]], client: "redis.Redis") -> Any:
         k = keys.invocation(invoke_id)
         return self._transition(
-            keys=[k.head, k.rows, k.outputs, k.live, k.events, k.done, keys.WATCH, keys.INVOKED, keys.UNFINISHED],
-            args=[invoke_id, keys.INSTANCE_PREFIX, *arguments(pairs)],
+            keys=[
+                k.head,
+                k.rows,
+                k.outputs,
+                k.live,
+                k.events,
+                k.done,
+                keys.WATCH,
+                keys.INVOKED,
+                keys.UNFINISHED,
+                k.tokens,
+            ],
+            args=[invoke_id, keys.INSTANCE_PREFIX, *self.seal.arguments(invoke_id, pairs)],
             client=client,
         )
 
     def head(self, invoke_id: str) -> Head | None:
-        """Read an invocation's head, or None; the cost does not depend on its size."""
-        return self.heads([invoke_id])[0]
+        """Read an invocation's head, or None; the cost does not depend on its size.
+
+        Raises:
+            VaultError: it was altered.
+        """
+        stored = cast("list[bytes | None]", self._client.hmget(keys.invocation(invoke_id).head, _HEAD_FIELDS))
+        return self._decode_head(invoke_id, stored)
 
     def heads(self, invoke_ids: Sequence[str]) -> list[Head | None]:
-        """Read several heads in one round trip."""
+        """Read several heads in one round trip; None for one that is not there, or was altered."""
         pipe = self._client.pipeline(transaction=False)
         for invoke_id in invoke_ids:
-            pipe.hmget(keys.invocation(invoke_id).head, _HEAD_FIELDS + _COUNTERS)
-        return [_decode_head(values) for values in pipe.execute()]
+            pipe.hmget(keys.invocation(invoke_id).head, _HEAD_FIELDS)
+        heads: list[Head | None] = []
+        for invoke_id, values in zip(invoke_ids, pipe.execute(), strict=True):
+            try:
+                heads.append(self._decode_head(invoke_id, values))
+            except VaultError as error:
+                logger.error("%s", error)
+                heads.append(None)
+        return heads
 
     def counts(self, invoke_id: str) -> dict[InstanceStatus, int]:
         """Read how many instances are in each status; empty for an unknown invocation."""
@@ -140,11 +174,37 @@ class InvocationRecords:
         return _decode_counts(values)
 
     def orders(self, invoke_ids: Sequence[str]) -> list[bytes | None]:
-        """Read the orders of several invocations, to send them again."""
+        """Read the orders of several invocations as they were before they were sealed for hosts.
+
+        Raises:
+            VaultError: one was altered.
+        """
         pipe = self._client.pipeline(transaction=False)
         for invoke_id in invoke_ids:
             pipe.hget(keys.invocation(invoke_id).head, "order")
-        return cast("list[bytes | None]", pipe.execute())
+        stored = zip(invoke_ids, pipe.execute(), strict=True)
+        return [self.seal.open_order(invoke_id, sealed) if sealed else None for invoke_id, sealed in stored]
+
+    def is_as_created(self, invoke_id: str) -> bool:
+        """Tell whether an invocation's times and targets are those that it was recorded with."""
+        names = ["mark", "created_at", "deliver_before"]
+        mark, created_at, deliver_before = cast(
+            "list[bytes | None]", self._client.hmget(keys.invocation(invoke_id).head, names)
+        )
+        times = {"created_at": int(created_at or 0), "deliver_before": int(deliver_before or 0)}
+        return self.seal.is_head((mark or b"").decode(), invoke_id, times, self.targets(invoke_id))
+
+    def letter(self, invoke_id: str) -> bytes | None:
+        """Read the letter that an invocation's order goes out in, or None."""
+        return cast("bytes | None", self._client.hget(keys.invocation(invoke_id).head, "letter"))
+
+    def stop_letter(self, invoke_id: str) -> bytes | None:
+        """Read the letter that an invocation's stop goes out in, None if nobody asked for one."""
+        return cast("bytes | None", self._client.hget(keys.invocation(invoke_id).head, "stop_letter"))
+
+    def keep_stop_letter(self, invoke_id: str, letter: bytes) -> None:
+        """Record the letter of an invocation's stop; the tokens come with the changes that ask for it."""
+        self._client.hset(keys.invocation(invoke_id).head, "stop_letter", letter)
 
     def mark_stop(self, invoke_id: str, at_ms: int) -> None:
         """Note when a caller first asked to stop the invocation."""
@@ -161,26 +221,34 @@ class InvocationRecords:
         raw = cast("list[bytes | None]", self._client.hmget(keys.invocation(invoke_id).rows, list(instance_ids)))
         return [row_decoder.decode(value) if value else None for value in raw]
 
+    def row_count(self, invoke_id: str) -> int:
+        """Return how many rows an invocation has."""
+        return self._client.hlen(keys.invocation(invoke_id).rows)
+
     def targets(self, invoke_id: str, start: int = 0, count: int | None = None) -> list[str]:
         """Read the instance ids of an invocation, in the caller's order."""
         end = -1 if count is None else start + count - 1
         raw = cast("list[bytes]", self._client.lrange(keys.invocation(invoke_id).targets, start, end))
         return [value.decode() for value in raw]
 
-    def outputs(self, invoke_id: str, digests: Sequence[str]) -> dict[str, str]:
-        """Read the kept outputs by digest."""
+    def outputs(self, invoke_id: str, digests: Sequence[str]) -> dict[str, str | None]:
+        """Read the kept outputs by digest; None for one that is not there, or was altered."""
         wanted = sorted({digest for digest in digests if digest})
         if not wanted:
             return {}
         raw = cast("list[bytes | None]", self._client.hmget(keys.invocation(invoke_id).outputs, wanted))
-        return {digest: (value or b"").decode() for digest, value in zip(wanted, raw, strict=True)}
+        return {
+            digest: self.seal.open_output(invoke_id, digest, sealed) if sealed else None
+            for digest, sealed in zip(wanted, raw, strict=True)
+        }
 
     def live_outputs(self, invoke_id: str, instance_ids: Sequence[str]) -> dict[str, str]:
         """Read the outputs so far of instances that still run."""
         if not instance_ids:
             return {}
         raw = cast("list[bytes | None]", self._client.hmget(keys.invocation(invoke_id).live, list(instance_ids)))
-        return {name: value.decode() for name, value in zip(instance_ids, raw, strict=True) if value}
+        found = zip(instance_ids, raw, strict=True)
+        return {name: self.seal.open_live(invoke_id, name, pieces) for name, pieces in found if pieces}
 
     def newest(self, *, before: tuple[int, str] | None, instance_id: str | None = None) -> Iterator[tuple[str, int]]:
         """Yield invocation ids and their times of creation, newest first.
@@ -237,6 +305,11 @@ class InvocationRecords:
         """Return the ids of the invocations that have an unfinished instance, oldest first."""
         return [raw.decode() for raw in cast("list[bytes]", self._client.zrange(keys.UNFINISHED, 0, -1))]
 
+    def unfinished_on(self, instance_id: str) -> list[str]:
+        """Return the unfinished invocations that target an instance."""
+        both = cast("list[bytes]", self._client.zinter([keys.UNFINISHED, keys.instance_invocations(instance_id)]))
+        return [raw.decode() for raw in both]
+
     def unfinished_of(self, command_id: str) -> str | None:
         """Return an unfinished invocation of a command, or None."""
         invoke_ids = self.unfinished()
@@ -245,64 +318,43 @@ class InvocationRecords:
                 return invoke_id
         return None
 
-    def wait_done(self, invoke_id: str, after: bytes, timeout_s: float) -> bytes:
-        """Block until the last instance has finished since *after*, at most *timeout_s*; the caller looks again.
-
-        Returns:
-            Where the next wait begins: a guess about a silent host can be replaced, and then there is a next time.
-        """
-        block_ms = max(1, int(min(timeout_s, BLOCK_S) * 1000))
-        answer = self._client.xread({keys.invocation(invoke_id).done: after}, block=block_ms)
-        return cast("Any", answer)[0][1][-1][0] if answer else after
-
-    def events(self, invoke_id: str, after: bytes, timeout_s: float | None) -> list[Entry]:
-        """Read events after entry *after*; with a timeout, block that long for the first."""
-        block = None if timeout_s is None else max(1, int(min(timeout_s, BLOCK_S) * 1000))
-        answer = self._client.xread({keys.invocation(invoke_id).events: after}, count=_CHUNK, block=block)
-        entries = cast("list[Any]", answer)[0][1] if answer else []
-        return [
-            Entry(entry_id, fields[b"i"].decode(), msgspec.json.decode(fields[b"e"]), fields.get(b"d", b"").decode())
-            for entry_id, fields in entries
-        ]
-
     def forget(self, invoke_id: str) -> int:
         """Remove a finished invocation and all that hangs on it; returns the rows removed, -1 if it is unfinished."""
         names = [*keys.invocation(invoke_id), keys.INVOCATIONS, keys.WATCH, keys.RESULTS]
         return int(cast("int", self._forget(keys=names, args=[invoke_id, keys.INSTANCE_PREFIX])))
 
+    def _encode_groups(self, invoke_id: str, groups: Sequence[Group]) -> bytes:
+        plain = [
+            {
+                "instances": group.instances,
+                "status": group.status,
+                "row": group.row,
+                "marks": self.seal.marks(invoke_id, group.instances, row_decoder.decode(group.row)),
+                "open": group.open,
+                "watch_at": group.watch_at or False,
+                "event": group.event or False,
+            }
+            for group in groups
+            if group.instances
+        ]
+        return msgspec.json.encode(plain)
 
-def _encode_groups(groups: Sequence[Group]) -> bytes:
-    plain = [
-        {
-            "instances": group.instances,
-            "status": group.status,
-            "row": group.row,
-            "open": group.open,
-            "watch_at": group.watch_at or False,
-            "event": group.event or False,
-        }
-        for group in groups
-        if group.instances
-    ]
-    return msgspec.json.encode(plain)
+    def _decode_head(self, invoke_id: str, values: Sequence[bytes | None]) -> Head | None:
+        sealed, created_at, deliver_before, total, unfinished, stop_at, finished_at = values[:7]
+        if sealed is None or created_at is None or deliver_before is None:
+            return None
+        return Head(
+            snapshot=snapshot_decoder.decode(self.seal.open_snapshot(invoke_id, sealed)),
+            created_at=int(created_at),
+            deliver_before=int(deliver_before),
+            total=int(total or 0),
+            unfinished=int(unfinished or 0),
+            counts=_decode_counts(values[7:]),
+            stop_at=int(stop_at) if stop_at else None,
+            finished_at=int(finished_at) if finished_at else None,
+        )
 
 
 def _decode_counts(values: Sequence[bytes | None]) -> dict[InstanceStatus, int]:
     pairs = zip(InstanceStatus, values, strict=True)
     return {status: int(value) for status, value in pairs if value and int(value)}
-
-
-def _decode_head(values: Sequence[bytes | None]) -> Head | None:
-    snapshot, created_at, deliver_before, total, unfinished, stop_at, finished_at = values[:7]
-    if snapshot is None or created_at is None or deliver_before is None:
-        return None
-    return Head(
-        snapshot=snapshot_decoder.decode(snapshot),
-        created_at=int(created_at),
-        deliver_before=int(deliver_before),
-        total=int(total or 0),
-        unfinished=int(unfinished or 0),
-        counts=_decode_counts(values[7:]),
-        stop_at=int(stop_at) if stop_at else None,
-        finished_at=int(finished_at) if finished_at else None,
-    )

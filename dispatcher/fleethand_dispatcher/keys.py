@@ -3,18 +3,19 @@
 | key | holds |
 |---|---|
 | `fleethand:commands` | sorted set, kept command id by time of creation |
-| `fleethand:command:<c>` | hash `body` (JSON of the command), `invoke_times` |
+| `fleethand:command:<c>` | hash `body` (JSON of the command, sealed), `invoke_times` |
 | `fleethand:invocations` | sorted set, invocation id by time of creation |
 | `fleethand:unfinished` | sorted set, the invocations that have an unfinished instance |
-| `fleethand:inv:<t>` | hash, the head: `snapshot`, `order`, times, `total`, `unfinished`, `n:<Status>` counters |
-| `fleethand:inv:<t>:rows` | hash, instance id to its row (JSON, `rows.Row`) |
+| `fleethand:inv:<t>` | hash, the head: `snapshot`, `order` (sealed), letters, `mark`, times, `total`, `n:<Status>` … |
+| `fleethand:inv:<t>:rows` | hash, instance id to its row (JSON, `rows.Row`; one that has ended carries a mark) |
 | `fleethand:inv:<t>:targets` | list, instance ids in the caller's order |
-| `fleethand:inv:<t>:outputs` | hash, digest to output; equal outputs stand once |
-| `fleethand:inv:<t>:live` | hash, instance id to its output so far, `<i>@` to the last offset |
-| `fleethand:inv:<t>:events` | stream, what happened, for `follow` |
+| `fleethand:inv:<t>:outputs` | hash, keyed digest to output (sealed); equal outputs stand once |
+| `fleethand:inv:<t>:live` | hash, instance id to its output so far (sealed, line by line), `<i>@` to the last offset |
+| `fleethand:inv:<t>:events` | stream, what happened, for `follow`; pieces of output are sealed |
 | `fleethand:inv:<t>:done` | stream, an entry whenever the last instance finished, for `wait` |
+| `fleethand:inv:<t>:tokens` | hash, instance id to its order's token, `<i>!` to its stop's; while unfinished |
 | `fleethand:watch` | sorted set, `<t>|<i>` by the time when the reaper must look at the row |
-| `fleethand:instances` | hash, instance id to the facts of its last heartbeat, `<i>@` to when it was first seen |
+| `fleethand:instances` | hash, instance id to its last heartbeat (marked JSON), `<i>@` to when it was first seen |
 | `fleethand:seen` | sorted set, instance id by its last heartbeat |
 | `fleethand:invoked` | hash, instance id to when it last started a command |
 | `fleethand:instance:<i>:open` | sorted set, invocations that it must still get a message for, an order or a stop |
@@ -22,11 +23,24 @@
 | `fleethand:token:<verb>:<token>` | string, what a client token stands for; gone after a day |
 | `fleethand:hosts` | hash, instance id to what was agreed with it when it was enrolled (sealed) |
 | `fleethand:hosts:version` | number that grows whenever a host is enrolled or gone |
+| `fleethand:principals` | hash, name to who may use an API key, with the keys' digests and policies (sealed) |
+| `fleethand:policies` | hash, name to a policy document (sealed) |
+| `fleethand:principals:version` | number that grows whenever a principal or a policy changes |
+| `fleethand:machine:<mark>` | set, instances enrolled with one machine id; the mark is the vault's |
+| `fleethand:activations` | hash, activation id to the activation (sealed) |
+| `fleethand:activation:<a>` | hash `registered`, `deregistered`, `failures` of one activation |
+| `fleethand:enrolment:<e>` | hash `body`, `counted`, `until`, `answer` of an enrolment under way, for a while |
+| `fleethand:registrar` | string, URL and pin of the registration service (sealed) |
+| `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
+| `fleethand:directives` | sorted set, directives with their tokens (JSON) by sequence |
+| `fleethand:directives` | sorted set, directives with their tokens (JSON) by sequence |
+| `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
 | `fleethand:results` | number of rows held |
 | `fleethand:day:<date>` | number of invocations of that day; gone after two |
 | `fleethand:aggregators` | hash, aggregator id to when it last took reports |
 | `fleethand:reports:taken:<a>` | list, reports that aggregator has taken and not yet applied |
 | `fleethand:reports:dead` | list, reports set aside, with the reason |
+| `fleethand:security` | hash, how often what did not look right, by kind, `<kind>@` to when it last did |
 
 Times are milliseconds since 1970 on the server's clock. Queues are in `celery_config`.
 """
@@ -42,12 +56,26 @@ SEEN = "fleethand:seen"
 INVOKED = "fleethand:invoked"
 HOSTS = "fleethand:hosts"
 HOSTS_VERSION = "fleethand:hosts:version"
+PRINCIPALS = "fleethand:principals"
+POLICIES = "fleethand:policies"
+PRINCIPALS_VERSION = "fleethand:principals:version"
+ACTIVATIONS = "fleethand:activations"
+REGISTRAR = "fleethand:registrar"
+AUDIT = "fleethand:audit"
+DIRECTIVES = "fleethand:directives"
+ACTIVATIONS = "fleethand:activations"
+REGISTRAR = "fleethand:registrar"
+DIRECTIVES = "fleethand:directives"
+AUDIT = "fleethand:audit"
 RESULTS = "fleethand:results"
 AGGREGATORS = "fleethand:aggregators"
 TAKEN_PREFIX = "fleethand:reports:taken:"
 DEAD_REPORTS = "fleethand:reports:dead"
+SECURITY = "fleethand:security"
 INVOCATION_PREFIX = "fleethand:inv:"
 INSTANCE_PREFIX = "fleethand:instance:"
+STOP_MARK = "!"
+"""Follows the instance id in the name of the field that holds the token of its stop."""
 
 
 class InvocationKeys(NamedTuple):
@@ -60,6 +88,7 @@ class InvocationKeys(NamedTuple):
     live: str
     events: str
     done: str
+    tokens: str
 
 
 def invocation(invoke_id: str) -> InvocationKeys:
@@ -81,6 +110,21 @@ def instance_open(instance_id: str) -> str:
 def instance_invocations(instance_id: str) -> str:
     """Return the key of the invocations that target an instance."""
     return f"{INSTANCE_PREFIX}{instance_id}:invocations"
+
+
+def machine(mark: str) -> str:
+    """Return the key of the instances that were enrolled with one machine id."""
+    return f"fleethand:machine:{mark}"
+
+
+def activation(activation_id: str) -> str:
+    """Return the key of one activation's counters."""
+    return f"fleethand:activation:{activation_id}"
+
+
+def enrolment(enrolment_id: str) -> str:
+    """Return the key of one enrolment that is under way."""
+    return f"fleethand:enrolment:{enrolment_id}"
 
 
 def token(verb: str, client_token: str) -> str:

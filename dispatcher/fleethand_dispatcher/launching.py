@@ -1,6 +1,7 @@
 """From a checked request to recorded rows and published orders: the way that every invocation takes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -9,10 +10,13 @@ from fleethand_common.instance_errors import INSTANCE_ERRORS, InstanceErrorCode
 from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher.courier import Courier
 from fleethand_dispatcher.invocation_records import Group
-from fleethand_dispatcher.rows import Row, Snapshot
+from fleethand_dispatcher.letter_writer import LetterWriter
+from fleethand_dispatcher.rows import Event, Row, Snapshot
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 from fleethand_dispatcher.targets import Targets
+
+_NOT_ENROLLED = "the instance is not enrolled, so no order can be written to it"
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,29 +29,50 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """When the targets were looked at: the invocation's beginning."""
 
 
+class Admission(NamedTuple):
+    """Who asks for a launch, and the check that it must pass when its targets are known."""
+
+    actor: str
+    check: Callable[[str, Launch], None]
+    """Given the invocation's id, empty for a dry run; refuses with a RequestError."""
+
+
 class Launcher:
     """Records an invocation and sends its orders."""
 
-    def __init__(self, store: Store, courier: Courier, settings: Settings) -> None:
+    def __init__(self, store: Store, writer: LetterWriter, courier: Courier, settings: Settings) -> None:
         self._store = store
+        self._writer = writer
         self._courier = courier
         self._settings = settings
 
     def launch(self, invoke_id: str, launch: Launch) -> bool:
-        """Record, then publish; False if it was recorded before.
+        """Write the order, record it, then publish; False if it was recorded before.
 
         If this process dies in between, the reaper publishes what is recorded.
+
+        Raises:
+            KeyringError: there is no key to sign with; nothing was recorded.
         """
         now_ms = launch.now_ms
         window_s = launch.snapshot.deliver_within_s or self._settings.delivery_window_s
         order = self._order(invoke_id, launch, now_ms, now_ms + window_s * 1000)
-        body = messages.encode(order)
+        targets = launch.targets
+        written = self._writer.execute(order, [*targets.online, *targets.offline])
         times = {"created_at": now_ms, "deliver_before": order.deliver_before_ms}
-        groups = self._groups(launch, now_ms, order.deliver_before_ms)
-        if not self._store.invocations.create(invoke_id, msgspec.json.encode(launch.snapshot), body, times, groups):
+        groups = self._groups(targets, now_ms, order.deliver_before_ms)
+        created = self._store.invocations.create(
+            invoke_id,
+            snapshot=msgspec.json.encode(launch.snapshot),
+            order=messages.encode(order),
+            written=written,
+            times=times,
+            groups=groups,
+        )
+        if not created:
             return False
-        if launch.targets.online:
-            self._courier.send_first(order, body, launch.targets.online, now_ms)
+        if targets.online:
+            self._courier.send_first(order, written.letter, targets.online, now_ms)
         return True
 
     def _order(self, invoke_id: str, launch: Launch, now_ms: int, deliver_before_ms: int) -> messages.ExecutionOrder:
@@ -72,18 +97,13 @@ class Launcher:
             deliver_before_ms=deliver_before_ms,
         )
 
-    def _groups(self, launch: Launch, now_ms: int, deliver_before_ms: int) -> Sequence[Group]:
-        targets = launch.targets
+    def _groups(self, targets: Targets, now_ms: int, deliver_before_ms: int) -> Sequence[Group]:
         again_at = now_ms + int(self._settings.redeliver_after_s * 1000)
-        groups = [
+        return [
             _waiting(targets.online, now_ms, sent_count=1, watch_at=min(again_at, deliver_before_ms)),
             _waiting(targets.offline, now_ms, sent_count=0, watch_at=deliver_before_ms),
+            _unknown(targets.unknown, now_ms),
         ]
-        if launch.snapshot.deliver_within_s is None:
-            groups.append(_unknown(targets.unknown, now_ms))
-        else:
-            groups.append(_waiting(targets.unknown, now_ms, sent_count=0, watch_at=deliver_before_ms))
-        return groups
 
 
 def built_ins(settings: Settings, invoke_id: str, command_id: str) -> dict[str, str]:
@@ -129,9 +149,12 @@ def _unknown(instance_ids: Sequence[str], now_ms: int) -> Group:
         sent_count=0,
         error_code=code,
         error_info=info,
-        steps=[(now_ms, "created", ""), (now_ms, status, info)],
+        steps=[
+            (now_ms, "created", _NOT_ENROLLED),
+            (now_ms, status, info),
+        ],
     )
-    event = {"kind": "status", "at": now_ms, "status": status, "error_code": code, "error_info": info}
+    event = Event(kind="status", at=now_ms, status=status, finished_at=now_ms, error_code=code, error_info=info)
     return Group(
         instances=list(instance_ids),
         status=status,

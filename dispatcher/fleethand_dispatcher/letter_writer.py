@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from fleethand_common import letters, messages, sealing, signing
+from fleethand_common import ids, letters, messages, sealing, signing
 from fleethand_common.letters import Letter, Token
 from fleethand_common.signing import Kind
 from fleethand_dispatcher.keyring import Keyring
@@ -28,7 +28,7 @@ class LetterWriter:
 
     def __init__(self, keyring: Keyring, peers: Peers) -> None:
         self._keyring = keyring
-        self._peers = peers
+        self.peers = peers
 
     def execute(self, order: messages.ExecutionOrder, instance_ids: Sequence[str]) -> Written:
         """Write an order; only its instances can read it.
@@ -42,7 +42,7 @@ class LetterWriter:
             version=messages.PROTOCOL_VERSION,
             sealed=sealing.seal(message, key),
         )
-        peers = self._peers.keys_of(instance_ids)
+        peers = self.peers.keys_of(instance_ids)
         signer = self._keyring.signer(order.created_at_ms)
         tokens: dict[str, str] = {}
         for group in letters.groups(list(peers)):
@@ -53,7 +53,7 @@ class LetterWriter:
         return Written(_encode(letter), tokens)
 
     def stop(self, stop: messages.StopOrder, instance_ids: Sequence[str], at_ms: int) -> Written:
-        """Write a stop; it holds no secret and is not sealed.
+        """Write a stop; it holds no secret and is not sealed. What is no instance id gets no token.
 
         Raises:
             KeyringError: this control plane has no key to sign with.
@@ -62,21 +62,24 @@ class LetterWriter:
         letter = Letter(invocation_id=stop.invocation_id, version=messages.PROTOCOL_VERSION, plain=message)
         signer = self._keyring.signer(at_ms)
         tokens: dict[str, str] = {}
-        for group in letters.groups(list(instance_ids)):
+        for group in letters.groups([name for name in instance_ids if ids.is_instance_id(name)]):
             signature = signer.sign(signing.statement(Kind.STOP, message, group))
             token = base64.b64encode(letters.plain_token(signature, signer.key.key_id, group)).decode()
             tokens.update(dict.fromkeys(group, token))
         return Written(_encode(letter), tokens)
 
-    def directive(self, directive: messages.Directive) -> tuple[bytes, str]:
+    def directive(self, directive: messages.Directive, signed_by: str | None = None) -> tuple[bytes, str]:
         """Write a directive, which is the same for every host; returns the letter and its token.
+
+        Args:
+            signed_by: the name of the key, if it is not to be the newest, which hosts may not know yet.
 
         Raises:
             KeyringError: this control plane has no key to sign with.
         """
         message = messages.encode(directive)
         letter = Letter(invocation_id="", version=messages.PROTOCOL_VERSION, plain=message)
-        signer = self._keyring.signer(directive.issued_at_ms)
+        signer = self._keyring.signer(directive.issued_at_ms, signed_by)
         audience = (signing.EVERYONE,)
         signature = signer.sign(signing.statement(Kind.DIRECTIVE, message, audience))
         token = letters.plain_token(signature, signer.key.key_id, audience)

@@ -100,6 +100,8 @@ class InvocationResult(Record):
     update_time: datetime
     presumed: bool = False
     """True while the status is the control plane's guess about a silent host."""
+    authentic: bool = True
+    """False if what is recorded of its ending or its output is not what the control plane recorded; do not trust it."""
     waiting: str = ""
     """Why it is still Pending, e.g. `waiting, last seen 2026-01-31T23:59:59Z`; empty otherwise."""
     username: str = ""
@@ -139,6 +141,8 @@ class InvocationEvent(Record):
     error_code: str = ""
     error_info: str = ""
     presumed: bool = False
+    authentic: bool = True
+    """False for an ending that the control plane did not record; do not trust it."""
 
 
 class StopDisposition(StrEnum):
@@ -174,6 +178,12 @@ class Instance(Record):
     """Orders that were not accepted yet."""
     invocation_count: int
     last_invoked_time: datetime | None
+    directive_sequence: int = 0
+    """Of the directive that the host follows."""
+    frozen: bool = False
+    """True while the host starts nothing, as a directive told it."""
+    cloned_at: datetime | None = None
+    """When two machines last spoke with this identity; None if never."""
 
 
 class CloudAssistantStatus(Record):
@@ -214,8 +224,92 @@ class DeadReport(Record):
     body: str
 
 
+class SecurityCount(Record):
+    """How often something did not look right, e.g. `report.forged:DoesNotOpen`."""
+
+    kind: str
+    times: int
+    last_at: datetime
+
+
+class Finding(Record):
+    """Something in the records of an invocation that the control plane did not write."""
+
+    what: str
+    instance_id: str = ""
+    """Empty for what concerns the whole invocation."""
+
+
+class Verification(Record):
+    """What came of checking the records of an invocation."""
+
+    invoke_id: str
+    instance_count: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def authentic(self) -> bool:
+        """True if everything is as it was recorded."""
+        return not self.findings
+
+
 class Page(Record, Generic[T]):
     """Some of the answers; `next_token` is empty on the last page."""
 
     items: Sequence[T]
     next_token: str = ""
+
+
+class Activation(Record):
+    """An id and a code that enrol hosts (spec 12.2); the code is known to nobody after `create_activation`."""
+
+    activation_id: str
+    instance_name: str = ""
+    """What the names of its instances begin with."""
+    description: str = ""
+    instance_count: int
+    registered_count: int = 0
+    deregistered_count: int = 0
+    time_to_live_in_hours: int
+    creation_time: datetime
+    expiration_time: datetime
+    disabled: bool = False
+    usable: bool
+    """Not disabled, not expired, and not used up."""
+    ip_address_range: str = ""
+    tags: Mapping[str, str] = {}
+
+
+class NewActivation(Record):
+    """What `create_activation` answers with: the only time that the code is shown."""
+
+    activation_id: str
+    activation_code: str
+    expiration_time: datetime
+    registration_url: str = ""
+    """Of the registration service; empty if none was ever started."""
+    registration_pin: str = ""
+    """By which a host recognises it."""
+
+
+class ManagedInstance(Record):
+    """A host that is enrolled (spec 12.3): what was agreed then, and what its heartbeats say since."""
+
+    instance_id: str
+    instance_name: str
+    activation_id: str = ""
+    """Empty if an operator provisioned it."""
+    connected: bool
+    registration_time: datetime
+    machine_id: str = ""
+    hostname: str = ""
+    intranet_ip: str = ""
+    internet_ip: str = ""
+    """The address that its registration came from."""
+    os_type: str = ""
+    """In lower case, but for FreeBSD."""
+    os_version: str = ""
+    agent_version: str = ""
+    invocation_count: int = 0
+    last_invoked_time: datetime | None = None
+    tags: Mapping[str, str] = {}

@@ -11,16 +11,20 @@ class Peers:
 
     def __init__(self, records: HostRecords) -> None:
         self._records = records
-        self._known: dict[str, PairKeys | None] = {}
+        self._known: dict[str, PairKeys] = {}
         self._version = -1
 
     def keys_of(self, instance_ids: Sequence[str]) -> dict[str, PairKeys]:
-        """Return the keys of those that are enrolled; the others are left out. One small read if all are known."""
+        """Return the keys of those that are enrolled; the others are left out. One small read if all are known.
+
+        Who is not enrolled is not remembered: whoever invents names must not fill the memory with them.
+        """
         version = self._records.version()
         if version != self._version:
             self._known.clear()
             self._version = version
         missing = [name for name in instance_ids if name not in self._known]
         for name, host in zip(missing, self._records.read(missing), strict=True):
-            self._known[name] = host.pair_keys if host else None
-        return {name: keys for name in instance_ids if (keys := self._known[name])}
+            if host is not None:
+                self._known[name] = host.pair_keys
+        return {name: self._known[name] for name in instance_ids if name in self._known}

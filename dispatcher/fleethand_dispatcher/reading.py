@@ -164,18 +164,23 @@ class Reader:
         kept = self._store.invocations.outputs(invoke_id, [row.output for _, row in chosen])
         live = self._store.invocations.live_outputs(invoke_id, [i for i, row in chosen if not row.output])
         known = self._store.instances.read([i for i, _ in chosen])
-        return [
-            describing.result(
-                invoke_id,
-                i,
-                row,
-                head,
-                output=describing.fresh_output(i, row, kept, live),
-                name=record.facts.name if record else "",
-                seen_ms=record.last_seen_at if record else None,
+        found = []
+        for (i, row), record in zip(chosen, known, strict=True):
+            output = describing.fresh_output(i, row, kept, live)
+            is_ours = self._store.invocations.seal.is_authentic(invoke_id, i, row)
+            found.append(
+                describing.result(
+                    invoke_id,
+                    i,
+                    row,
+                    head,
+                    output=output or "",
+                    authentic=is_ours and output is not None,
+                    name=record.facts.name if record else "",
+                    seen_ms=record.last_seen_at if record else None,
+                )
             )
-            for (i, row), record in zip(chosen, known, strict=True)
-        ]
+        return found
 
     def wait(self, invoke_id: str, timeout_s: float | None) -> InvocationRecord:
         """Block until every instance has finished; an outage of the server is waited out."""
@@ -186,14 +191,14 @@ class Reader:
             if head.unfinished == 0:
                 return describing.invocation(invoke_id, head)
             deadline.check(invoke_id)
-            wait_done = partial(self._store.invocations.wait_done, invoke_id, after, deadline.left_s())
+            wait_done = partial(self._store.events.wait_done, invoke_id, after, deadline.left_s())
             after = patiently(wait_done, deadline)
 
     def follow(self, invoke_id: str, timeout_s: float | None) -> Iterator[InvocationEvent]:
         """Yield events from the beginning until every instance has finished."""
         follower = Follower(
             invoke_id,
-            self._store.invocations,
+            self._store,
             head=partial(self.head, invoke_id),
             results=partial(self.results, invoke_id),
         )

@@ -71,7 +71,7 @@ class Reaper:
         online = seen is not None and now_ms - seen <= self._settings.online_within_s * 1000
         match row.status:
             case InstanceStatus.PENDING if row.accepted_at is None:
-                return self._judge_undelivered(item, head, seen, now_ms, online=online)
+                return self._judge_undelivered(item, head, now_ms, online=online)
             case InstanceStatus.PENDING:
                 return self._judge_queued(item, head, now_ms)
             case InstanceStatus.RUNNING:
@@ -81,31 +81,27 @@ class Reaper:
             case _:
                 return Change(i=item.instance_id, kind="later", watch_at=now_ms + self._lease_ms)
 
-    def _judge_undelivered(
-        self, item: Due, head: Head, seen: int | None, now_ms: int, *, online: bool
-    ) -> Change | None:
+    def _judge_undelivered(self, item: Due, head: Head, now_ms: int, *, online: bool) -> Change | None:
         if now_ms < head.deliver_before + _LATE_MS:
             wait_until = head.deliver_before + _LATE_MS
             if online and now_ms < head.deliver_before:
                 return None
             return Change(i=item.instance_id, kind="later", watch_at=wait_until)
-        if seen is None:
-            code = InstanceErrorCode.INSTANCE_NOT_EXISTS
-        else:
-            code = InstanceErrorCode.DELIVERY_TIMEOUT if online else InstanceErrorCode.CLIENT_NOT_ONLINE
-        return presumption(item.instance_id, InstanceStatus.PENDING, code, INSTANCE_ERRORS[code].info)
+        code = InstanceErrorCode.DELIVERY_TIMEOUT if online else InstanceErrorCode.CLIENT_NOT_ONLINE
+        return presumption(item.instance_id, InstanceStatus.PENDING, code, INSTANCE_ERRORS[code].info, at_ms=now_ms)
 
     def _judge_queued(self, item: Due, head: Head, now_ms: int) -> Change:
         if now_ms < head.deliver_before + self._lease_ms:
             return Change(i=item.instance_id, kind="later", watch_at=head.deliver_before + self._lease_ms)
         info = "The host had taken the command, has not said that it started it, and must not start it any more."
-        return presumption(item.instance_id, InstanceStatus.PENDING, InstanceErrorCode.DELIVERY_TIMEOUT, info)
+        code = InstanceErrorCode.DELIVERY_TIMEOUT
+        return presumption(item.instance_id, InstanceStatus.PENDING, code, info, at_ms=now_ms)
 
     def _judge_running(self, item: Due, now_ms: int, *, online: bool) -> Change | None:
         if online and item.row.asked_count == 0:
             self._courier.ask_again(item.invoke_id, item.instance_id, item.row, now_ms)
             return None
-        return _silent(item.instance_id, InstanceStatus.RUNNING)
+        return _silent(item.instance_id, InstanceStatus.RUNNING, now_ms)
 
     def _judge_stopping(self, item: Due, head: Head, now_ms: int, *, online: bool) -> Change | None:
         deadline = stop_deadline(item.row, head, self._lease_ms)
@@ -115,10 +111,10 @@ class Reaper:
             return Change(i=item.instance_id, kind="later", watch_at=deadline)
         if item.row.started_at is None:
             info = "The host has not confirmed it; it must not start the command any more."
-            return presumption(item.instance_id, InstanceStatus.STOPPING, None, info)
-        return _silent(item.instance_id, InstanceStatus.STOPPING)
+            return presumption(item.instance_id, InstanceStatus.STOPPING, None, info, at_ms=now_ms)
+        return _silent(item.instance_id, InstanceStatus.STOPPING, now_ms)
 
 
-def _silent(instance_id: str, current: InstanceStatus) -> Change:
+def _silent(instance_id: str, current: InstanceStatus, now_ms: int) -> Change:
     code = InstanceErrorCode.CLIENT_NOT_RESPONSE
-    return presumption(instance_id, current, code, INSTANCE_ERRORS[code].info)
+    return presumption(instance_id, current, code, INSTANCE_ERRORS[code].info, at_ms=now_ms)

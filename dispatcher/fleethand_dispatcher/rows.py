@@ -1,5 +1,7 @@
 """The stored form of one instance in one invocation, and of an invocation's head, as the Lua scripts write them."""
 
+from typing import Literal
+
 import msgspec
 
 from fleethand_common.commands import CommandType, Interpolation, RepeatMode, TerminationMode
@@ -26,7 +28,25 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     presumed: bool = False
     repeats: int = 0
     asked_count: int = 0
+    mark: str = ""
+    """Of what it says once it has ended; see `invocation_seal`."""
     steps: list[tuple[int, str, str]]
+
+
+class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One entry of the stream of events; `output` is the digest of what was kept."""
+
+    kind: Literal["status", "output"]
+    at: int
+    status: InstanceStatus
+    finished_at: int | None = None
+    exit_code: int | None = None
+    error_code: str = ""
+    error_info: str = ""
+    output: str = ""
+    dropped: int = 0
+    presumed: bool = False
+    mark: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,5 +84,6 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: int | None = None
 
 
+event_decoder = msgspec.json.Decoder(Event)
 row_decoder = msgspec.json.Decoder(Row)
 snapshot_decoder = msgspec.json.Decoder(Snapshot)

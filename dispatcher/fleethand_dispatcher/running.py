@@ -15,7 +15,8 @@ from fleethand_dispatcher.api_errors import refusal
 from fleethand_dispatcher.catalogue import Catalogue
 from fleethand_dispatcher.changes import Change
 from fleethand_dispatcher.courier import Courier
-from fleethand_dispatcher.launching import Launch, Launcher
+from fleethand_dispatcher.launching import Admission, Launch, Launcher
+from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.models import Command, StopDisposition
 from fleethand_dispatcher.requests import (
     CommandRequest,
@@ -27,7 +28,7 @@ from fleethand_dispatcher.requests import (
     check_timeout,
     parse,
 )
-from fleethand_dispatcher.rows import Snapshot
+from fleethand_dispatcher.rows import Head, Snapshot
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 from fleethand_dispatcher.targets import Targets, resolve
@@ -48,12 +49,15 @@ NOTHING = Started("", "")
 class Runner:
     """Starts and stops invocations, behind every door."""
 
-    def __init__(self, store: Store, courier: Courier, catalogue: Catalogue, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, writer: LetterWriter, courier: Courier, catalogue: Catalogue, settings: Settings
+    ) -> None:
         self._store = store
+        self._writer = writer
         self._courier = courier
         self._catalogue = catalogue
         self._settings = settings
-        self._launcher = Launcher(store, courier, settings)
+        self._launcher = Launcher(store, writer, courier, settings)
 
     def create_once(self, values: Mapping[str, Any], client_token: str | None) -> Command:
         """Keep a new command, once per client token."""
@@ -69,7 +73,13 @@ class Runner:
         return self._catalogue.get(started.command_id)
 
     def run(
-        self, command: Mapping[str, Any], invoke: Mapping[str, Any], targets: Mapping[str, Any], *, keep: bool
+        self,
+        command: Mapping[str, Any],
+        invoke: Mapping[str, Any],
+        targets: Mapping[str, Any],
+        *,
+        keep: bool,
+        admission: Admission,
     ) -> Started:
         """Make a command, kept or not, and run it."""
         request = parse(InvokeRequest, invoke)
@@ -78,11 +88,19 @@ class Runner:
         if keep and not made.name:
             raise refusal("MissingParameter.Name", "A kept command needs a name.")
         aim = parse(TargetsRequest, targets)
-        digest = _digest("run", made.model_dump_json(exclude={"command_id", "creation_time"}), request, aim, str(keep))
+        digest = _digest(
+            "run",
+            made.model_dump_json(exclude={"command_id", "creation_time"}),
+            request,
+            aim,
+            str(keep),
+            admission.actor,
+        )
 
         def start(plan: Started) -> Started:
             command = made.model_copy(update={"command_id": plan.command_id})
             launch = self._prepare(command, request, aim)
+            admission.check("" if request.dry_run else plan.invoke_id, launch)
             if request.dry_run:
                 return NOTHING
             self._count_today(launch.now_ms)
@@ -93,16 +111,24 @@ class Runner:
         return self._once("run_command", request.client_token, digest, _plan(made.command_id), start)
 
     def invoke(
-        self, command_id: str, invoke: Mapping[str, Any], targets: Mapping[str, Any], overrides: Mapping[str, Any]
+        self,
+        command_id: str,
+        invoke: Mapping[str, Any],
+        targets: Mapping[str, Any],
+        overrides: Mapping[str, Any],
+        *,
+        admission: Admission,
     ) -> Started:
         """Run a kept command, with its own timeout and directory unless *overrides* has others."""
         request = parse(InvokeRequest, invoke)
         aim = parse(TargetsRequest, targets)
         command = self._override(self._catalogue.get(command_id), overrides)
-        digest = _digest("invoke", command.command_id, request, aim, repr(sorted(overrides.items())))
+        given = repr(sorted(overrides.items()))
+        digest = _digest("invoke", command.command_id, request, aim, given, admission.actor)
 
         def start(plan: Started) -> Started:
             launch = self._prepare(command, request, aim)
+            admission.check("" if request.dry_run else plan.invoke_id, launch)
             if request.dry_run:
                 return NOTHING
             self._count_today(launch.now_ms)
@@ -110,7 +136,7 @@ class Runner:
 
         return self._once("invoke_command", request.client_token, digest, _plan(command_id), start)
 
-    def retry(self, invoke_id: str, only: Sequence[str]) -> Started:
+    def retry(self, invoke_id: str, only: Sequence[str], *, admission: Admission) -> Started:
         """Run the same once more on the instances that are in one of the statuses *only*."""
         statuses = set(check_statuses(only))
         head = self._store.invocations.head(invoke_id)
@@ -129,9 +155,11 @@ class Runner:
         now_ms = self._store.now_ms()
         targets = self._resolve(TargetsRequest(instance_ids=tuple(instance_ids)), now_ms)
         order: messages.ExecutionOrder = messages.decode_order(body)
-        self._count_today(now_ms)
         launch = Launch(snapshot=head.snapshot, parameters=order.parameters, targets=targets, now_ms=now_ms)
-        return self._launch(_plan(head.snapshot.command_id).invoke_id, launch, counted=False)
+        plan = _plan(head.snapshot.command_id)
+        admission.check(plan.invoke_id, launch)
+        self._count_today(now_ms)
+        return self._launch(plan.invoke_id, launch, counted=False)
 
     def preview(self, targets: Mapping[str, Any]) -> Targets:
         """Return which instances a call would reach."""
@@ -147,14 +175,19 @@ class Runner:
         chunks = [given[i : i + _CHUNK] for i in range(0, len(given), _CHUNK)] if given else self._chunks(invoke_id)
         dispositions: dict[str, StopDisposition] = {}
         for chunk in chunks:
-            dispositions |= self._stop_some(invoke_id, chunk, now_ms)
+            dispositions |= self._stop_some(invoke_id, head, chunk, now_ms)
         if {StopDisposition.STOPPING, StopDisposition.CANCELLED} & set(dispositions.values()):
             self._store.invocations.mark_stop(invoke_id, now_ms)
         return dispositions
 
-    def _stop_some(self, invoke_id: str, chunk: Sequence[str], now_ms: int) -> dict[str, StopDisposition]:
+    def _stop_some(self, invoke_id: str, head: Head, chunk: Sequence[str], now_ms: int) -> dict[str, StopDisposition]:
         again_ms = int(self._settings.redeliver_after_s * 1000)
-        changes = [(Change(i=i, kind="stop", watch_after_ms=again_ms), "") for i in chunk]
+        stop = messages.StopOrder(invocation_id=invoke_id, deliver_before_ms=head.deliver_before)
+        written = self._writer.stop(stop, chunk, now_ms)
+        self._store.invocations.keep_stop_letter(invoke_id, written.letter)
+        changes = [
+            (Change(i=i, kind="stop", at=now_ms, watch_after_ms=again_ms), written.tokens.get(i, "")) for i in chunk
+        ]
         answers = self._store.invocations.apply({invoke_id: changes})[invoke_id]
         dispositions = {i: _disposition(old, new) for i, (old, new) in zip(chunk, answers, strict=True)}
         asked = [i for i, disposition in dispositions.items() if disposition is StopDisposition.STOPPING]
@@ -178,6 +211,7 @@ class Runner:
         return resolve(
             request,
             self._store.instances,
+            self._writer.peers,
             now_ms=now_ms,
             online_within_ms=self._settings.online_within_s * 1000,
             maximum=self._settings.instances_per_call_max,

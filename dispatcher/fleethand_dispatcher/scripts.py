@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fleethand_common.limits import OUTPUT_HEAD_BYTES
 from fleethand_common.states import PRESUMABLE, REPLACES_PRESUMED, TERMINAL, TRANSITIONS, InstanceStatus
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ def _tables() -> dict[str, object]:
         "@TERMINAL@": _members(TERMINAL),
         "@PRESUMABLE@": _members(PRESUMABLE),
         "@REPLACES_PRESUMED@": _members(REPLACES_PRESUMED),
-        "@HEAD_BYTES@": OUTPUT_HEAD_BYTES,
     }
 
 

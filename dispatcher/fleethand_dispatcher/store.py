@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from fleethand_dispatcher import keys
+from fleethand_dispatcher.activation_records import ActivationRecords
+from fleethand_dispatcher.audit import AuditLog
 from fleethand_dispatcher.command_records import CommandRecords
 from fleethand_dispatcher.connection import connect
+from fleethand_dispatcher.directive_records import DirectiveRecords
+from fleethand_dispatcher.event_records import EventRecords
 from fleethand_dispatcher.host_records import HostRecords
 from fleethand_dispatcher.instance_records import InstanceRecords
 from fleethand_dispatcher.invocation_records import InvocationRecords
+from fleethand_dispatcher.principal_records import PrincipalRecords
+from fleethand_dispatcher.security_records import SecurityRecords
 from fleethand_dispatcher.vault import Vault
 
 if TYPE_CHECKING:
@@ -34,10 +40,16 @@ class Store:
     def __init__(self, client: "redis.Redis", vault: Vault) -> None:
         self.client = client
         self.vault = vault
+        self.audit = AuditLog(client, vault)
+        self.activations = ActivationRecords(client, vault)
         self.hosts = HostRecords(client, vault)
-        self.commands = CommandRecords(client)
-        self.invocations = InvocationRecords(client)
-        self.instances = InstanceRecords(client)
+        self.principals = PrincipalRecords(client, vault)
+        self.directives = DirectiveRecords(client)
+        self.commands = CommandRecords(client, vault)
+        self.invocations = InvocationRecords(client, vault)
+        self.events = EventRecords(client, vault)
+        self.instances = InstanceRecords(client, vault)
+        self.security = SecurityRecords(client)
 
     @classmethod
     def at(cls, url: str, vault: Vault) -> "Store":

@@ -9,11 +9,15 @@ from typing import NamedTuple
 from fleethand_common.messages import Heartbeat
 from fleethand_dispatcher.api_errors import refusal
 from fleethand_dispatcher.instance_records import InstanceRecords
+from fleethand_dispatcher.peers import Peers
 from fleethand_dispatcher.requests import TargetsRequest
 
 
 class Targets(NamedTuple):
-    """Instances in the caller's order, or sorted where the caller gave none, parted by what is known of them."""
+    """Instances in the caller's order, or sorted where the caller gave none, parted by what is known of them.
+
+    Unknown is what is not enrolled: nothing can be written to it.
+    """
 
     all: tuple[str, ...]
     online: tuple[str, ...]
@@ -22,7 +26,13 @@ class Targets(NamedTuple):
 
 
 def resolve(
-    request: TargetsRequest, records: InstanceRecords, *, now_ms: int, online_within_ms: int, maximum: int
+    request: TargetsRequest,
+    records: InstanceRecords,
+    peers: Peers,
+    *,
+    now_ms: int,
+    online_within_ms: int,
+    maximum: int,
 ) -> Targets:
     """Find the instances that *request* means.
 
@@ -34,7 +44,7 @@ def resolve(
     chosen = found[: _share(request.limit, len(found))]
     if len(chosen) > maximum:
         raise refusal("InstanceIds.ExceedLimit", f"{len(chosen)} instances are meant; {maximum} are allowed.")
-    targets = _part(chosen, records, now_ms - online_within_ms)
+    targets = _part(chosen, records, peers, now_ms - online_within_ms)
     if request.require_known and targets.unknown:
         raise refusal("InvalidInstance.NotFound", f"Unknown: {', '.join(targets.unknown[:10])}.")
     return targets
@@ -81,13 +91,14 @@ def _share(limit: str | None, count: int) -> int:
     return int(limit)
 
 
-def _part(instance_ids: tuple[str, ...], records: InstanceRecords, online_since_ms: int) -> Targets:
+def _part(instance_ids: tuple[str, ...], records: InstanceRecords, peers: Peers, online_since_ms: int) -> Targets:
+    enrolled = peers.keys_of(instance_ids)
     online: list[str] = []
     offline: list[str] = []
     unknown: list[str] = []
     for instance_id, seen in zip(instance_ids, records.seen(instance_ids), strict=True):
-        if seen is None:
+        if instance_id not in enrolled:
             unknown.append(instance_id)
         else:
-            (online if seen >= online_since_ms else offline).append(instance_id)
+            (online if seen is not None and seen >= online_since_ms else offline).append(instance_id)
     return Targets(instance_ids, tuple(online), tuple(offline), tuple(unknown))

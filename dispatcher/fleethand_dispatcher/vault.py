@@ -93,8 +93,10 @@ class Vault:
 
     @staticmethod
     def _mark(key: bytes, parts: Sequence[object]) -> str:
-        text = "\0".join(str(part) for part in parts).encode()
-        digest = hashlib.blake2b(text, key=key, person=b"fleethand mark", digest_size=_MAC_BYTES)
+        texts = [str(part).encode() for part in parts]
+        # with their lengths, so that nothing can be moved from one part into the next
+        told = b"".join([b"%d:%b" % (len(text), text) for text in texts])
+        digest = hashlib.blake2b(told, key=key, person=b"fleethand mark", digest_size=_MAC_BYTES)
         return base64.b64encode(digest.digest()).decode()
 
 

@@ -58,11 +58,24 @@ def plane(make_plane: Callable[..., ControlPlane]) -> ControlPlane:
 
 
 @pytest.fixture
-def host(redis_client: "redis.Redis[Any]", plane: ControlPlane) -> Callable[..., ScriptedHost]:
+def make_host(redis_client: "redis.Redis[Any]", redis_url: str, keyring: Keyring) -> Callable[..., ScriptedHost]:
+    """Make a host that is enrolled and was not heard of yet; a second call with its id returns the same one."""
+    made: dict[str, ScriptedHost] = {}
+
+    def make(instance_id: str = "host-1") -> ScriptedHost:
+        if instance_id not in made:
+            made[instance_id] = ScriptedHost(redis_client, enrolled.provision(redis_url, keyring, instance_id))
+        return made[instance_id]
+
+    return make
+
+
+@pytest.fixture
+def host(make_host: Callable[..., ScriptedHost], plane: ControlPlane) -> Callable[..., ScriptedHost]:
     """Make a host that is online."""
 
     def make(instance_id: str = "host-1", **facts: Any) -> ScriptedHost:
-        made = ScriptedHost(redis_client, enrolled.provision(plane.settings.redis_url, plane.keyring, instance_id))
+        made = make_host(instance_id)
         made.beat(**facts)
         plane.settle()
         return made

@@ -3,6 +3,7 @@
 import random
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -118,7 +119,7 @@ def test_two_aggregators_lose_nothing_and_count_nothing_twice(store: Store, redi
     assert (head.unfinished, head.total) == (0, 500)
     told: Counter[str] = Counter()
     after = b"0"
-    while entries := store.invocations.events(invoke_id, after, None):
+    while entries := store.events.read(invoke_id, after, None):
         after = entries[-1].entry_id
         told.update(
             e.instance_id for e in entries if e.event["kind"] == "status" and e.event["status"] in ends.values()
@@ -169,9 +170,11 @@ def test_report_that_names_another_key_is_set_aside(plane, host, part: str) -> N
     assert ["the invocation id is none"] == [report.reason for report in plane.dispatcher.dead_reports()]
 
 
-def test_report_on_an_unknown_invocation_is_dropped(plane, redis_client: "redis.Redis[Any]") -> None:
+def test_report_on_an_unknown_invocation_is_dropped(
+    plane, make_host: Callable[..., ScriptedHost], redis_client: "redis.Redis[Any]"
+) -> None:
     """It was forgotten by retention; nothing of it comes back into the records."""
-    host = ScriptedHost(redis_client, "host-1")
+    host = make_host()
     for send in (host.accept, host.start, host.finish):
         send("t-forgotten")
     host.say("t-forgotten", "x", 0)

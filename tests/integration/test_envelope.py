@@ -1,14 +1,17 @@
 """What is published, read by others than us: a stock Celery worker and a plain kombu consumer."""
 
+import base64
 import json
 from typing import Any
 
 import kombu
+import msgspec
 import redis
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
 
-from fleethand_common import celery_config, messages
+import enrolled
+from fleethand_common import celery_config, letters, messages, sealing
 from waiting import wait_until
 
 ORDERS = celery_config.orders_queue("host-1")
@@ -52,9 +55,9 @@ def test_stock_celery_worker_gets_orders_and_stops_as_tasks(plane, host, redis_u
     assert {("execute", f"{t}.host-1", t, "host-1"), ("stop", f"{t}.host-1.stop", t, "host-1")} == set(got)
 
 
-def test_kombu_consumer_reads_the_whole_order(plane, host, redis_url: str) -> None:
-    """With all that a host needs; the same bytes that were recorded, for every instance."""
-    host()
+def test_kombu_consumer_reads_the_whole_letter(plane, host, redis_url: str) -> None:
+    """The same bytes that were recorded, for every instance; the token that opens it rides in the headers."""
+    first = host()
     invocation = plane.dispatcher.run_command(**SECRETS, instance_ids=["host-1"], name='q"\\u0000')
     bodies: list[Any] = []
     headers: list[dict[str, Any]] = []
@@ -72,15 +75,18 @@ def test_kombu_consumer_reads_the_whole_order(plane, host, redis_url: str) -> No
             connection.drain_events(timeout=5)
 
     ((arguments, keywords, _),) = bodies
-    stored = plane.store.invocations.orders([invocation.invoke_id])[0]
+    stored = plane.store.invocations.letter(invocation.invoke_id)
     assert (arguments, keywords) == ([], {"order": json.loads(stored)})
-    assert keywords["order"]["parameters"] == {"p": "hunter-value"}
+    assert "hunter" not in json.dumps(bodies)
+    token = letters.unpack(sealing.open_sealed(base64.b64decode(headers[0]["fleethand_token"]), first.keys.down))
+    order = messages.decode_order(letters.open_letter(msgspec.json.decode(stored, type=letters.Letter), token))
+    assert order.parameters == {"p": "hunter-value"}
     assert (headers[0]["shadow"], headers[0]["task"], headers[0]["retries"]) == ('q"\\u0000', "fleethand.execute", 0)
     assert (headers[0]["fleethand_attempt"], headers[0]["ignore_result"]) == (1, True)
 
 
-def test_nothing_outside_the_body_tells_what_is_run(plane, host, redis_client: "redis.Redis[Any]") -> None:
-    """Headers and properties are what Flower and logs show: ids and the command's name, nothing else."""
+def test_nothing_in_a_message_tells_what_is_run(plane, host, redis_client: "redis.Redis[Any]") -> None:
+    """Headers and properties are what Flower and logs show: ids and the command's name; the body is sealed."""
     host()
     invocation = plane.dispatcher.run_command(**SECRETS, instance_ids=["host-1"], name="shown")
     invocation.stop()
@@ -88,8 +94,8 @@ def test_nothing_outside_the_body_tells_what_is_run(plane, host, redis_client: "
     for queue in (ORDERS, CONTROL):
         (raw,) = redis_client.lrange(queue, 0, -1)
         message = json.loads(raw)
-        del message["body"]
         assert "hunter" not in json.dumps(message)
+        assert b"hunter" not in base64.b64decode(message["body"])
         assert message["headers"]["argsrepr"] == "()"
         expected = f"{{'invocation': '{invocation.invoke_id}', 'instance': 'host-1'}}"
         assert expected == message["headers"]["kwargsrepr"]
@@ -115,6 +121,7 @@ def test_queue_vanishes_when_nothing_in_it_is_of_use(plane, host, redis_client: 
 def test_messages_of_many_hosts_differ_by_nothing_but_the_host(plane, redis_client: "redis.Redis[Any]") -> None:
     """More hosts than one call of the script takes; each queue holds one whole message of its own."""
     names = [f"H_{number}_" for number in range(1203)]  # no id of ours holds such a text
+    enrolled.enrol_rows(plane.store, plane.keyring, names)
     plane.store.client.zadd("fleethand:seen", dict.fromkeys(names, plane.store.now_ms()))
 
     plane.dispatcher.run_command(command_content="x", instance_ids=names)
@@ -122,5 +129,7 @@ def test_messages_of_many_hosts_differ_by_nothing_but_the_host(plane, redis_clie
     raws = {name: redis_client.lrange(celery_config.orders_queue(name), 0, -1) for name in names}
     assert {1} == {len(raw) for raw in raws.values()}
     assert len({json.loads(raw)["body"] for (raw,) in raws.values()}) == 1
-    first = raws["H_0_"][0]
-    assert [name for name, (raw,) in raws.items() if raw.replace(name, "H_0_") != first] == []
+    tokens = {name: json.loads(raw)["headers"]["fleethand_token"] for name, (raw,) in raws.items()}
+    assert len(set(tokens.values())) == len(names)
+    alike = {raw.replace(name, "H").replace(tokens[name], "T") for name, (raw,) in raws.items()}
+    assert len(alike) == 1

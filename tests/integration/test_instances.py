@@ -1,9 +1,9 @@
 """The fleet as an operator sees it: filters, pages, who is online, and who was never seen."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis
 
 from fleethand_common.errors import RequestError
 from fleethand_dispatcher import keys
@@ -11,9 +11,9 @@ from scripted_host import ScriptedHost
 
 
 @pytest.fixture
-def fleet(plane, redis_client: "redis.Redis[Any]") -> dict[str, ScriptedHost]:
+def fleet(plane, make_host: Callable[..., ScriptedHost]) -> dict[str, ScriptedHost]:
     """Seven hosts, every second one in production."""
-    hosts = {f"i-{number}": ScriptedHost(redis_client, f"i-{number}") for number in range(7)}
+    hosts = {f"i-{number}": make_host(f"i-{number}") for number in range(7)}
     for number, each in enumerate(hosts.values()):
         each.beat(name=f"web-{number}", tags={"env": "prod" if number % 2 else "test"})
     plane.settle()
@@ -132,9 +132,9 @@ def test_status_pages_hold_each_instance_once(plane, fleet) -> None:
 
 
 @pytest.mark.parametrize("instance_id", ["i-1@", "a|b", "a:b", "", "x" * 65, "ä"])
-def test_heartbeat_of_an_impossible_id_is_set_aside(plane, fleet, redis_client, instance_id: str) -> None:
+def test_heartbeat_of_an_impossible_id_is_set_aside(plane, fleet, make_host, instance_id: str) -> None:
     """Ids become parts of keys and fields: `i-1@` would have been read as when `i-1` was first seen."""
-    ScriptedHost(redis_client, instance_id).beat()
+    make_host(instance_id).beat()
     plane.settle()
 
     assert sorted(fleet) == [instance.instance_id for instance in plane.dispatcher.describe_instances().items]

@@ -139,7 +139,7 @@ def test_dry_run_checks_and_sends_nothing(plane, host: Callable[..., ScriptedHos
         plane.dispatcher.run_command(command_content="", instance_ids=["host-1"], dry_run=True)
 
 
-def test_a_poisoned_report_is_set_aside_with_its_reason(plane, host, redis_client: "redis.Redis") -> None:
+def test_a_poisoned_report_is_set_aside_with_its_reason(plane, host, make_host, redis_client: "redis.Redis") -> None:
     """It stops nothing: the next good report is applied."""
     first = host()
     invocation = plane.dispatcher.run_command(command_content="x", instance_ids=["host-1"])
@@ -147,7 +147,7 @@ def test_a_poisoned_report_is_set_aside_with_its_reason(plane, host, redis_clien
         redis_client.lpush("fleethand:reports", poison)
     first.finish(invocation.invoke_id, InstanceStatus.RUNNING)
     first.finish(invocation.invoke_id, error_code="Nonsense")
-    ScriptedHost(redis_client, "stranger").finish(invocation.invoke_id)
+    make_host("stranger").finish(invocation.invoke_id)
     first.finish(invocation.invoke_id)
     plane.settle()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 
+import enrolled
 from fleethand_common.errors import ServerUnavailableError
 from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher import keys
@@ -121,9 +122,9 @@ def test_invocation_whose_call_was_cut_off_is_there_or_not_but_never_half(
     wait_until(all_sent, 5, "the orders of all that is recorded")
 
 
-def test_every_verb_says_what_to_do_when_the_server_is_away() -> None:
+def test_every_verb_says_what_to_do_when_the_server_is_away(keyring) -> None:
     """At once, as `ServerUnavailableError`, whether it answers with a value or with an iterator."""
-    with Dispatcher(f"redis://:secret@127.0.0.1:{free_port()}/0") as d:
+    with Dispatcher(f"redis://:secret@127.0.0.1:{free_port()}/0", keyring=keyring) as d:
         for call in (
             lambda: d.create_command(name="n", command_content="x"),
             d.describe_commands,
@@ -163,7 +164,7 @@ def aggregating(own_server: Server, make_plane: Callable[..., Any]):
 def test_wait_and_follow_live_through_a_crash_of_the_server(aggregating, own_server: Server) -> None:
     """What was recorded before it is there after it; the aggregator goes on, and nobody has to be restarted."""
     with own_server.client() as client:
-        first = ScriptedHost(client, "host-1")
+        first = ScriptedHost(client, enrolled.provision(own_server.url, aggregating.keyring, "host-1"))
         first.beat()
         wait_until(lambda: aggregating.dispatcher.describe_instances().items, 5, "the host")
         invocation = aggregating.dispatcher.run_command(**RUN)
@@ -261,13 +262,13 @@ def test_server_that_cannot_persist_is_an_error(plane, host, own_server: Server,
         assert plane.dispatcher.run_command(**RUN).invoke_id
 
 
-def test_wrong_password_is_told_without_showing_it(tmp_path) -> None:
+def test_wrong_password_is_told_without_showing_it(tmp_path, keyring) -> None:
     """The URL with its password is in nobody's message."""
     server = Server(tmp_path / "valkey", password="right")
     server.start()
     try:
         with (
-            Dispatcher(server.url.replace("right", "wrong")) as dispatcher,
+            Dispatcher(server.url.replace("right", "wrong"), keyring=keyring) as dispatcher,
             pytest.raises(ServerUnavailableError, match="FLEETHAND_REDIS_URL") as caught,
         ):
             dispatcher.describe_instances()

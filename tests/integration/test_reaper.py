@@ -7,7 +7,6 @@ import pytest
 from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher import keys
 from fleethand_dispatcher.models import StopDisposition
-from scripted_host import ScriptedHost
 from time_travel import look_at, make_offline, pass_time
 
 RUN: dict[str, Any] = {"command_content": "x", "instance_ids": ["host-1"]}
@@ -67,10 +66,12 @@ def test_order_is_not_sent_again_when_the_window_is_over(slow, host) -> None:
 
 
 @pytest.mark.parametrize("was_seen", [True, False])
-def test_order_that_waits_for_a_host_is_aborted_with_the_reason(slow, host, *, was_seen: bool) -> None:
-    """Known but away, or never seen; both wait as long as the caller said, and visibly."""
+def test_order_that_waits_for_a_host_is_aborted_with_the_reason(slow, make_host, *, was_seen: bool) -> None:
+    """Away, or enrolled and never seen; both wait as long as the caller said, and visibly."""
+    first = make_host()
     if was_seen:
-        host()
+        first.beat()
+        slow.settle()
         make_offline(slow.store)
 
     invocation = slow.dispatcher.run_command(**RUN, deliver_within_s=3600)
@@ -78,11 +79,14 @@ def test_order_that_waits_for_a_host_is_aborted_with_the_reason(slow, host, *, w
     (result,) = invocation.results()
     assert result.waiting.startswith("waiting, last seen 20" if was_seen else "waiting, never seen")
     assert after(slow, invocation, 3599) == ("Pending", "", False)
-    assert after(slow, invocation, 4) == ("Aborted", "ClientNotOnline" if was_seen else "InstanceNotExists", True)
+    assert after(slow, invocation, 4) == ("Aborted", "ClientNotOnline", True)
 
 
-def test_order_waits_for_an_instance_that_was_never_seen_and_goes_out_with_its_first_heartbeat(slow, host) -> None:
-    """`deliver_within` also holds for a host that is still being installed."""
+def test_order_waits_for_an_instance_that_was_never_seen_and_goes_out_with_its_first_heartbeat(
+    slow, make_host, host
+) -> None:
+    """`deliver_within` also holds for a host that is enrolled and still being installed."""
+    make_host()
     invocation = slow.dispatcher.run_command(**RUN, deliver_within_s=3600)
 
     first = host()
@@ -90,6 +94,17 @@ def test_order_waits_for_an_instance_that_was_never_seen_and_goes_out_with_its_f
     assert [invocation.invoke_id] == [order.invocation_id for order in first.orders()]
     steps = [step.what for step in slow.dispatcher.explain(invocation.invoke_id, "host-1").steps]
     assert steps == ["created", "sent"]
+
+
+def test_order_does_not_wait_for_an_instance_that_is_not_enrolled(slow, host) -> None:
+    """It could not be signed and sealed for it later; it is told at once, and a later enrolment changes nothing."""
+    invocation = slow.dispatcher.run_command(**RUN, deliver_within_s=3600)
+
+    (result,) = invocation.results()
+    assert ("Aborted", "InstanceNotExists", False) == (result.invocation_status, result.error_code, result.presumed)
+    steps = slow.dispatcher.explain(invocation.invoke_id, "host-1").steps
+    assert "not enrolled" in steps[0].detail
+    assert host().orders() == []
 
 
 def test_orders_wait_twice_as_long_after_each_try(slow, host) -> None:
@@ -253,8 +268,9 @@ def test_stop_for_a_host_that_is_away_waits_until_it_is_back(slow, host) -> None
     assert [invocation.invoke_id] == [stop.invocation_id for stop in first.stops()]
 
 
-def test_order_is_not_sent_when_it_is_withdrawn_while_the_host_comes_back(slow, redis_client, monkeypatch) -> None:
+def test_order_is_not_sent_when_it_is_withdrawn_while_the_host_comes_back(slow, make_host, monkeypatch) -> None:
     """The stop falls between reading the row and marking it as sent: Cancelled means that it is never run."""
+    first = make_host()
     invocation = slow.dispatcher.run_command(**RUN, deliver_within_s=3600)
     read = slow.store.invocations.rows
     stopped: list[object] = []
@@ -265,7 +281,6 @@ def test_order_is_not_sent_when_it_is_withdrawn_while_the_host_comes_back(slow, 
         return rows
 
     monkeypatch.setattr(slow.store.invocations, "rows", read_and_be_overtaken)
-    first = ScriptedHost(redis_client, "host-1")
     first.beat(hello=True)
     slow.settle()
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+import enrolled
 from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher.models import StopDisposition
 from time_travel import make_offline
@@ -11,8 +12,9 @@ from time_travel import make_offline
 RUN: dict[str, Any] = {"command_content": "x", "deliver_within_s": 3600}
 
 
-def test_each_instance_gets_its_own_disposition(plane, host) -> None:
+def test_each_instance_gets_its_own_disposition(plane, host, make_host) -> None:
     """Waiting, sent, running, finished and no target at all, in one call."""
+    make_host("never-seen")
     hosts = {name: host(name) for name in ("sent", "runs", "over", "away")}
     make_offline(plane.store, "away")
     invocation = plane.dispatcher.run_command(**RUN, instance_ids=[*hosts, "never-seen"])
@@ -108,6 +110,7 @@ def test_stop_of_what_is_over_changes_nothing(plane, host) -> None:
 def test_stop_reaches_every_instance_of_a_large_invocation(plane) -> None:
     """More instances than one call of the script takes; all that wait are withdrawn."""
     names = [f"i-{number}" for number in range(2345)]
+    enrolled.enrol_rows(plane.store, plane.keyring, names)
     invocation = plane.dispatcher.run_command(**RUN, instance_ids=names)
 
     assert dict.fromkeys(names, StopDisposition.CANCELLED) == invocation.stop()

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,9 +22,9 @@ FLEET = {
 
 
 @pytest.fixture
-def fleet(plane, redis_client: "redis.Redis[Any]") -> dict[str, ScriptedHost]:
+def fleet(plane, make_host: Callable[..., ScriptedHost]) -> dict[str, ScriptedHost]:
     """Five hosts that are online."""
-    hosts = {instance_id: ScriptedHost(redis_client, instance_id) for instance_id in FLEET}
+    hosts = {instance_id: make_host(instance_id) for instance_id in FLEET}
     for instance_id, (name, tags) in FLEET.items():
         hosts[instance_id].beat(name=name, tags=tags)
     plane.settle()

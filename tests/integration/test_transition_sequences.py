@@ -106,7 +106,7 @@ def _start(row: ModelRow) -> tuple[Change, str]:
 
 def _stop(row: ModelRow) -> tuple[Change, str]:
     row.stop()
-    return Change(i="", kind="stop", watch_after_ms=1000), ""
+    return Change(i="", kind="stop", at=7, watch_after_ms=1000), ""
 
 
 def _later(_: ModelRow) -> tuple[Change, str]:
@@ -125,7 +125,7 @@ def _finish(status: InstanceStatus, output: str, started: bool):
     def do(row: ModelRow) -> tuple[Change, str]:
         row.finish(status, output, started=started)
         at = 2 if started else None
-        return Change(i="", kind="finished", to=status, at=3, started_at=at, digest=output or None), output
+        return Change(i="", kind="finished", to=status, at=3, started_at=at), output
 
     return do
 
@@ -133,7 +133,7 @@ def _finish(status: InstanceStatus, output: str, started: bool):
 def _presume(about: InstanceStatus, status: InstanceStatus):
     def do(row: ModelRow) -> tuple[Change, str]:
         row.presume(about, status)
-        return presumption("", about, None, "", to=status), ""
+        return presumption("", about, None, "", at_ms=7, to=status), ""
 
     return do
 
@@ -182,6 +182,7 @@ def check(store: Store, invoke_id: str, model: dict[str, ModelRow], ends: int) -
         i: (row.status, row.presumed, row.sent_count, row.accepted_at is not None, row.started_at is not None)
         for i, row in rows.items()
     }
+    assert all(store.invocations.seal.is_authentic(invoke_id, i, row) for i, row in rows.items())
     head = store.invocations.head(invoke_id)
     live = [i for i, row in model.items() if row.status in LIVE]
     assert Counter(row.status for row in model.values()) == head.counts
@@ -190,8 +191,9 @@ def check(store: Store, invoke_id: str, model: dict[str, ModelRow], ends: int) -
     assert expected == describing.invocation(invoke_id, head).invocation_status
     assert (head.finished_at is not None) == (not live)
 
-    entries = store.invocations.events(invoke_id, b"0", None)
-    told = {i: [e.event["status"] for e in entries if e.instance_id == i and e.event["kind"] == "status"] for i in rows}
+    entries = store.events.read(invoke_id, b"0", None)
+    assert all(entry.authentic for entry in entries)
+    told = {i: [e.event.status for e in entries if e.instance_id == i and e.event.kind == "status"] for i in rows}
     assert {i: row.history for i, row in model.items()} == told
     assert len(store.client.xrange(keys.invocation(invoke_id).done)) == ends
 

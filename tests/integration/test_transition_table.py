@@ -34,6 +34,8 @@ def attempt(store: Store, change: Change, current: InstanceStatus, *, presumed: 
         assert len(after["events"]) == 1
         row = store.invocations.row(invoke_id, "i")
         assert (row.status, row.presumed) == (change.to, change.presumed)
+        assert store.invocations.seal.is_authentic(invoke_id, "i", row)
+        assert (row.mark != "") == (change.to in TERMINAL)
         assert store.invocations.counts(invoke_id) == {change.to: 1}
         assert store.invocations.head(invoke_id).unfinished == (change.to in LIVE)
         assert (after["unfinished"] is not None) == (change.to in LIVE)
@@ -63,7 +65,7 @@ def test_presumption_changes_a_status_exactly_when_the_table_allows_it(store: St
     moved = {
         (current, following)
         for current, following in PAIRS
-        if attempt(store, presumption("i", current, None, "", to=following), current, presumed=presumed)
+        if attempt(store, presumption("i", current, None, "", at_ms=7, to=following), current, presumed=presumed)
     }
 
     assert moved == {pair for pair in PAIRS if pair[1] in TRANSITIONS[pair[0]]}
@@ -75,7 +77,7 @@ def test_presumption_about_another_status_changes_nothing(store: Store) -> None:
         (current, about)
         for current, about in PAIRS
         if current != about
-        and attempt(store, presumption("i", about, None, "", to=InstanceStatus.ERROR), current, presumed=False)
+        and attempt(store, presumption("i", about, None, "", at_ms=7, to=InstanceStatus.ERROR), current, presumed=False)
     ]
 
     assert [] == wrong
@@ -101,7 +103,7 @@ def test_stop_withdraws_what_was_not_sent_and_asks_for_the_rest(store: Store, se
     for current in InstanceStatus:
         invoke_id = record(store, {"i": current}, sent_count=sent_count)
         before = everything(store, invoke_id)
-        change = Change(i="i", kind="stop", watch_after_ms=1000)
+        change = Change(i="i", kind="stop", at=7, watch_after_ms=1000)
 
         ((old, new),) = store.invocations.apply({invoke_id: [(change, "")]})[invoke_id]
 

@@ -12,6 +12,7 @@ import redis
 from fleethand_common.commands import CommandType, Interpolation, TerminationMode
 from fleethand_common.messages import PROTOCOL_VERSION, Accepted, Finished, OutputChunk, Started
 from fleethand_common.states import InstanceStatus
+from fleethand_dispatcher.keyring import Keyring
 from processes import Program
 from unit.worker.control_line import ControlLine, now_ms
 from waiting import wait_until
@@ -21,9 +22,9 @@ needs_root = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, re
 
 
 @pytest.fixture
-def line(redis_client: "redis.Redis[str]") -> ControlLine:
+def line(redis_client: "redis.Redis[str]", keyring: Keyring) -> ControlLine:
     """Return the line to host-1."""
-    return ControlLine(redis_client)
+    return ControlLine(redis_client, keyring)
 
 
 @pytest.fixture

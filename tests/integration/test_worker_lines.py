@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from fleethand_common.messages import Started
+from fleethand_dispatcher.keyring import Keyring
 from processes import Program
 from servers import Server
 from unit.worker.control_line import ControlLine
@@ -70,10 +71,10 @@ def swallower(server: Server) -> Iterator[Swallower]:
 
 @pytest.mark.slow
 def test_worker_comes_back_when_its_line_is_dead(
-    worker_process: StartWorker, redis_client: "redis.Redis[str]", swallower: Swallower
+    worker_process: StartWorker, redis_client: "redis.Redis[str]", keyring: Keyring, swallower: Swallower
 ) -> None:
     """A connection that says nothing any more is noticed within 30 s, and a new one is made."""
-    line = ControlLine(redis_client)
+    line = ControlLine(redis_client, keyring)
     worker_process(redis_url=f"redis://127.0.0.1:{swallower.port}/0", reconnect_jitter_s=0.5)
     line.wait_for_hello()
     swallower.swallow()
@@ -84,10 +85,10 @@ def test_worker_comes_back_when_its_line_is_dead(
 
 @pytest.mark.slow
 def test_connections_stay_two_when_they_are_cut_again_and_again(
-    worker_process: StartWorker, redis_client: "redis.Redis[str]"
+    worker_process: StartWorker, redis_client: "redis.Redis[str]", keyring: Keyring
 ) -> None:
     """Nothing leaks at a reconnect: no connection, no timer that beats twice."""
-    line = ControlLine(redis_client)
+    line = ControlLine(redis_client, keyring)
     worker_process(reconnect_jitter_s=0, heartbeat_interval_s=0.5)
     for count in range(1, 6):
         line.wait_for_hello(count=count)
@@ -105,11 +106,13 @@ def test_connections_stay_two_when_they_are_cut_again_and_again(
     wait_until(lambda: line.client.llen(line.orders_queue) == 0, 5, "an empty queue")
 
 
-def test_outcome_arrives_when_the_server_was_full(worker_process: StartWorker, own_server: Server) -> None:
+def test_outcome_arrives_when_the_server_was_full(
+    worker_process: StartWorker, own_server: Server, keyring: Keyring
+) -> None:
     """A server without memory neither ends the worker nor loses an outcome."""
     worker = worker_process(redis_url=own_server.url)
     with own_server.client() as client:
-        line = ControlLine(client)
+        line = ControlLine(client, keyring)
         line.wait_for_hello()
         line.order("t-full", "sleep 0.5; echo done")
         line.wait_for(Started, "t-full")
@@ -128,12 +131,15 @@ HOST_RULES = (
 """All that a host needs of the server."""
 
 
-def test_host_needs_few_rights_when_it_has_a_user_of_its_own(worker_process: StartWorker, own_server: Server) -> None:
+def test_host_needs_few_rights_when_it_has_a_user_of_its_own(
+    worker_process: StartWorker, own_server: Server, keyring: Keyring
+) -> None:
     """One user per host can do what a host does, and nothing is denied meanwhile."""
     with own_server.client() as client:
         client.execute_command("ACL", "SETUSER", "host-1", "reset", "on", ">pw", *HOST_RULES)
-        worker = worker_process(redis_url=f"redis://host-1:pw@127.0.0.1:{own_server.port}/0", heartbeat_interval_s=0.2)
-        line = ControlLine(client)
+        url = f"redis://host-1:pw@127.0.0.1:{own_server.port}/0"
+        worker = worker_process(redis_url=url, enrol_at=own_server.url, heartbeat_interval_s=0.2)
+        line = ControlLine(client, keyring)
         line.wait_for_hello()
         line.order("t-acl", "echo allowed")
         assert line.outcome("t-acl").output == "allowed\n"
@@ -144,7 +150,7 @@ def test_host_needs_few_rights_when_it_has_a_user_of_its_own(worker_process: Sta
 
 
 def test_worker_waits_for_the_server_and_can_be_ended_meanwhile(
-    worker_process: StartWorker, own_server: Server
+    worker_process: StartWorker, own_server: Server, keyring: Keyring
 ) -> None:
     """No server at the start is no error."""
     own_server.stop()
@@ -155,4 +161,4 @@ def test_worker_waits_for_the_server_and_can_be_ended_meanwhile(
     second.wait_for_output("event=not_connected")
     own_server.start()
     with own_server.client() as client:
-        ControlLine(client).wait_for_hello()
+        ControlLine(client, keyring).wait_for_hello()

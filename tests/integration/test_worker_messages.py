@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from fleethand_common.messages import EXECUTE_TASK, STOP_TASK
+from fleethand_dispatcher.keyring import Keyring
 from processes import Program
 from unit.worker.control_line import ControlLine, make_order
 from waiting import wait_until
@@ -18,9 +19,9 @@ SECRET = "S3CRET-CONTENT"
 
 
 @pytest.fixture
-def line(redis_client: "redis.Redis[str]") -> ControlLine:
+def line(redis_client: "redis.Redis[str]", keyring: Keyring) -> ControlLine:
     """Return the line to host-1."""
-    return ControlLine(redis_client)
+    return ControlLine(redis_client, keyring)
 
 
 def _b64(value: Any) -> str:

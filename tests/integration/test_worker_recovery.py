@@ -13,6 +13,7 @@ import redis
 
 from fleethand_common.messages import Accepted, Finished, Heartbeat, Started
 from fleethand_common.states import InstanceStatus
+from fleethand_dispatcher.keyring import Keyring
 from fleethand_worker.journal import Journal
 from processes import Program, Programs
 from servers import Server
@@ -23,9 +24,9 @@ StartWorker = Callable[..., Program]
 
 
 @pytest.fixture
-def line(redis_client: "redis.Redis[str]") -> ControlLine:
+def line(redis_client: "redis.Redis[str]", keyring: Keyring) -> ControlLine:
     """Return the line to host-1."""
-    return ControlLine(redis_client)
+    return ControlLine(redis_client, keyring)
 
 
 def supervisor_of(programs: Programs, invocation_id: str) -> psutil.Process:
@@ -141,11 +142,13 @@ def test_outcome_is_an_error_when_somebody_terminates_the_supervisor(
     assert (outcome.status, outcome.error_code) == (InstanceStatus.ERROR, "ExecutionInterrupted")
 
 
-def test_commands_go_on_when_the_server_is_restarted(worker_process: StartWorker, own_server: Server) -> None:
+def test_commands_go_on_when_the_server_is_restarted(
+    worker_process: StartWorker, own_server: Server, keyring: Keyring
+) -> None:
     """Outcomes wait on disk; after the reconnect come a hello, what waited, and what was sent just before."""
     worker_process(redis_url=own_server.url, concurrency=1, reconnect_jitter_s=0.5)
     with own_server.client() as client:
-        line = ControlLine(client)
+        line = ControlLine(client, keyring)
         line.order("t-before", "echo before")
         line.outcome("t-before")
         line.order("t-during", "sleep 0.5; echo during")
@@ -163,12 +166,12 @@ def test_commands_go_on_when_the_server_is_restarted(worker_process: StartWorker
 
 
 def test_waiting_command_is_started_when_the_server_is_away(
-    worker_process: StartWorker, own_server: Server, tmp_path: Path
+    worker_process: StartWorker, own_server: Server, keyring: Keyring, tmp_path: Path
 ) -> None:
     """Places are given on while there is no connection."""
     worker_process(redis_url=own_server.url, concurrency=1, reconnect_jitter_s=0.5)
     with own_server.client() as client:
-        line = ControlLine(client)
+        line = ControlLine(client, keyring)
         line.order("t-runs", f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done")
         line.wait_for(Started, "t-runs")
         line.order("t-waits", f"touch {tmp_path}/waited")

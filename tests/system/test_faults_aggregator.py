@@ -22,7 +22,7 @@ def test_aggregators_killed_at_random_lose_and_double_nothing(make_fleet: FleetF
     chance = seeded()
     fleet = make_fleet(report_batch=50, delivery_window_s=120, lease_s=60, arguments=("--appendonly", "no"))
     with fleet.server.client() as client:
-        hosts = {name: ScriptedHost(client, name) for name in HOSTS}
+        hosts = {name: fleet.scripted_host(client, name) for name in HOSTS}
         aggregators = [fleet.aggregator(), fleet.aggregator()]
         for host in hosts.values():
             host.beat(hello=True)
@@ -99,8 +99,9 @@ def test_nobody_is_judged_while_reports_wait(make_fleet: FleetFactory, place: st
     fleet = make_fleet(delivery_window_s=1, lease_s=0.1, report_batch=1).started("host-1")
     fleet.aggregators.pop().kill()
     with fleet.server.client() as client:
+        other = fleet.scripted_host(client, "other")
         for _ in range(5):
-            ScriptedHost(client, "other").beat()  # read first, one at a time
+            other.beat()  # read first, one at a time
     invocation = fleet.run("echo done")
     wait_until((fleet.entry(invocation) / "reported").exists, 20, "the report sent")
     deadline_ms = fleet.store.now_ms() + 3500

@@ -13,7 +13,6 @@ from fleethand_common import messages
 from fleethand_common.celery_config import REPORTS_QUEUE, control_queue, orders_queue
 from fleethand_dispatcher import keys
 from invariants import check_records
-from scripted_host import ScriptedHost
 from waiting import wait_until
 
 
@@ -94,7 +93,7 @@ def test_order_for_another_host_is_not_run(fleet: Fleet) -> None:
 def test_reports_in_any_order_tell_the_same_story(fleet: Fleet) -> None:
     """The outcome first, then the start, then the acceptance, each twice: one Success, counted once."""
     with fleet.server.client() as client:
-        host = ScriptedHost(client, "host-3")
+        host = fleet.scripted_host(client, "host-3")
         host.beat()
         wait_until(lambda: client.zscore(keys.SEEN, "host-3"), 10, "the host seen")
         invocation = fleet.run("", "host-3")

@@ -2,9 +2,12 @@
 
 import logging
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from fleethand_common.instance_errors import InstanceErrorCode
-from fleethand_common.messages import ExecutionOrder, Finished
+from fleethand_common.messages import ExecutionOrder, Finished, Refusal
+from fleethand_common.signing import Kind
 from fleethand_worker.execution import Execution
 from fleethand_worker.executor import Executor
 from fleethand_worker.janitor import Janitor
@@ -12,8 +15,12 @@ from fleethand_worker.journal import Entry, Journal, Journaled
 from fleethand_worker.listeners import NOBODY, Listener
 from fleethand_worker.orders import Unreadable, read_execute, read_stop
 from fleethand_worker.outcomes import Outcomes
+from fleethand_worker.refusals import Refusals
+from fleethand_worker.trust import Distrusted, Trust
 
 logger = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 REMEMBERED = 1000
 """Outcomes of executions that no journal took, kept so that a second copy of an order is not run."""
@@ -22,20 +29,33 @@ REMEMBERED = 1000
 class Admission:
     """Decides on each order once."""
 
-    def __init__(self, executor: Executor, journal: Journal, janitor: Janitor, outcomes: Outcomes) -> None:
+    def __init__(
+        self,
+        *,
+        trust: Trust,
+        refusals: Refusals,
+        executor: Executor,
+        journal: Journal,
+        janitor: Janitor,
+        outcomes: Outcomes,
+    ) -> None:
+        self._trust = trust
+        self._refusals = refusals
         self._executor = executor
         self._journal = journal
         self._janitor = janitor
         self._outcomes = outcomes
         self._unjournaled: OrderedDict[str, Finished] = OrderedDict()
 
-    def execute(self, body: bytes | str, *, attempt: int, task_id: str, listener: Listener) -> None:
+    def execute(
+        self, body: bytes | str, headers: Mapping[str, object], *, attempt: int, task_id: str, listener: Listener
+    ) -> None:
         """Take an order.
 
         Raises:
-            ValueError: it is none, and does not say to whom an answer could go.
+            Distrusted: it is not to be followed, nor to be answered.
         """
-        order = read_execute(body)
+        order = _read(read_execute, self._trust.open(Kind.EXECUTE, body, headers))
         if isinstance(order, Unreadable):
             finished = self._outcomes.refused(order.invocation_id, order.error.code, order.error.message)
             self._executor.say(None, finished, listener)
@@ -90,7 +110,12 @@ class Admission:
     ) -> None:
         logger.warning("event=refused invocation=%s code=%s", order.invocation_id, code)
         finished = self._outcomes.refused(order.invocation_id, code, text)
-        self._executor.say(self._bury(finished, order.deliver_before_ms), finished, listener)
+        if code is InstanceErrorCode.DELIVERY_TIMEOUT:
+            self._refusals.tell(Refusal.EXPIRED, "its time to be started is over", order.invocation_id)
+        entry = (
+            None if self._janitor.is_over(order.deliver_before_ms) else self._bury(finished, order.deliver_before_ms)
+        )
+        self._executor.say(entry, finished, listener)
 
     def _bury(self, finished: Finished, deliver_before_ms: int) -> Entry | None:
         """Remember that an order is not to be run, on disk if that takes it, else in memory."""
@@ -104,16 +129,23 @@ class Admission:
         self._janitor.keep(entry, deliver_before_ms)
         return entry
 
-    def stop(self, body: bytes | str) -> None:
+    def stop(self, body: bytes | str, headers: Mapping[str, object]) -> None:
         """Take a stop: end what runs, forget what waits, and never start what has yet to come.
 
         Raises:
-            ValueError: it is none.
+            Distrusted: it is not to be followed.
         """
-        order = read_stop(body)
+        order = _read(read_stop, self._trust.open(Kind.STOP, body, headers))
         if isinstance(order, Unreadable):
-            raise ValueError(str(order.error))
+            raise Distrusted(Refusal.UNREADABLE, str(order.error), order.invocation_id)
         if self._executor.stop(order.invocation_id) or self._was_seen(order.invocation_id, NOBODY):
             return
         finished = self._outcomes.cancelled(order.invocation_id)
         self._executor.say(self._bury(finished, order.deliver_before_ms), finished, NOBODY)
+
+
+def _read(read: Callable[[bytes], R], message: bytes) -> R:
+    try:
+        return read(message)
+    except ValueError as error:
+        raise Distrusted(Refusal.UNREADABLE, f"well signed, but {error}") from None

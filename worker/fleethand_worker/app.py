@@ -7,22 +7,29 @@ from typing import Any
 
 from fleethand_common import __version__
 from fleethand_common.clock import Clock
-from fleethand_worker import identity, linux, logs
+from fleethand_common.credentials import Credentials
+from fleethand_worker import identity, linux, logs, machine
 from fleethand_worker.accounts import own_account
 from fleethand_worker.admission import Admission
 from fleethand_worker.broker import BrokerLine
 from fleethand_worker.celery_app import HostApp, make_app, make_worker
+from fleethand_worker.consumer import end_worker
 from fleethand_worker.credentials import CredentialFiles
+from fleethand_worker.direction import Direction
 from fleethand_worker.executor import Executor, Host
+from fleethand_worker.farewell import Farewell
 from fleethand_worker.heartbeat import Pulse
 from fleethand_worker.janitor import Janitor
 from fleethand_worker.journal import Journal
 from fleethand_worker.outcomes import Outcomes
 from fleethand_worker.pool import EventListener
 from fleethand_worker.recovery import recover
+from fleethand_worker.refusals import Refusals
 from fleethand_worker.reporter import Reporter
+from fleethand_worker.sealed_line import SealedLine
 from fleethand_worker.settings import WorkerSettings
 from fleethand_worker.state_dir import StateDir
+from fleethand_worker.trust import Trust
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +39,11 @@ def run(settings: WorkerSettings) -> int:
     logs.set_up(settings.log_level)
     state_dir = StateDir(Path(settings.state_path()))
     credential_files = CredentialFiles(state_dir.path)
-    credentials = credential_files.load()
+    credentials = machine.check(credential_files, credential_files.load(), accept=settings.accept_machine)
     settings = settings.completed(credentials)
     logger.info("event=starting instance=%s version=%s state_dir=%s", settings.instance_id, __version__, state_dir.path)
     app = make_app(settings)
-    _add_parts(app, settings, state_dir.path)
+    _add_parts(app, settings, state_dir.path, credentials, credential_files)
     worker = make_worker(app, settings, _on_ready)
     worker.start()
     app.pulse.end()
@@ -44,16 +51,28 @@ def run(settings: WorkerSettings) -> int:
     return int(worker.exitcode or 0)
 
 
-def _add_parts(app: HostApp, settings: WorkerSettings, state_dir: Path) -> None:
+def _add_parts(
+    app: HostApp, settings: WorkerSettings, state_dir: Path, credentials: Credentials, files: CredentialFiles
+) -> None:
     clock = Clock()
+    trust = Trust(credentials, files, clock)
     journal = Journal(state_dir, linux.boot_id())
-    janitor = Janitor(journal, clock)
+    janitor = Janitor(journal, clock, trust.write_floor)
     app.line = BrokerLine()
-    reporter = Reporter(app.line, lambda: app.executor.loop)
+    line = SealedLine(app.line, settings.instance_id, trust.pair_keys.up)
+    reporter = Reporter(line, lambda: app.executor.loop)
     host = _host(settings, journal.boot_id)
     outcomes = Outcomes(host.instance_id, clock)
     app.executor = Executor(host, reporter, outcomes, clock)
-    app.admission = Admission(app.executor, journal, janitor, outcomes)
+    app.refusals = Refusals(host.instance_id, reporter, clock)
+    app.admission = Admission(
+        trust=trust,
+        refusals=app.refusals,
+        executor=app.executor,
+        journal=journal,
+        janitor=janitor,
+        outcomes=outcomes,
+    )
     app.pulse = Pulse(
         executor=app.executor,
         journal=journal,
@@ -62,14 +81,20 @@ def _add_parts(app: HostApp, settings: WorkerSettings, state_dir: Path) -> None:
         clock=clock,
         interval_s=settings.heartbeat_interval_s,
         tags=dict(settings.tags),
+        trust=trust,
+        refusals=app.refusals,
+        fingerprint=credentials.fingerprint,
         server_time_ms=app.line.server_time_ms,
     )
+    app.farewell = Farewell(files, credentials, end_worker)
+    app.direction = Direction(trust, app.executor, app.pulse.tell)
     recover(
         journal=journal,
         executor=app.executor,
         outcomes=outcomes,
         reporter=reporter,
         janitor=janitor,
+        clock=clock,
         listener_for=lambda task_id: EventListener(app, task_id),
     )
 

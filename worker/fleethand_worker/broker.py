@@ -12,6 +12,7 @@ from typing import Any
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError
 from redis.retry import Retry
 
 from fleethand_common.celery_config import REPORTS_QUEUE
@@ -24,6 +25,8 @@ _KombuChannel: Any = kombu_redis.Channel
 _KombuTransport: Any = kombu_redis.Transport
 """kombu says that it has types, and leaves most out."""
 ERRORS = (*CONNECTION_ERRORS, *CHANNEL_ERRORS)
+REFUSALS = (AuthenticationError,)
+"""The broker does not know this host, or another password of it."""
 
 _NEEDLESS_TIMERS = ("_restore_messages_tref", "_subclient_health_tref", "_reauth_tref", "_binding_expiry_tref")
 """Housekeeping of kombu for what is not used here; one of them wakes the host every second."""

@@ -18,9 +18,12 @@ from fleethand_worker import broker
 from fleethand_worker.admission import Admission
 from fleethand_worker.broker import BrokerLine
 from fleethand_worker.consumer import EVENTS_KEPT, HostConsumer
+from fleethand_worker.direction import Direction
 from fleethand_worker.executor import Executor
+from fleethand_worker.farewell import Farewell
 from fleethand_worker.heartbeat import Pulse
 from fleethand_worker.pool import SupervisorPool
+from fleethand_worker.refusals import Refusals
 from fleethand_worker.settings import WorkerSettings
 
 POLL_S = 5
@@ -40,9 +43,12 @@ class HostApp(Celery):  # type: ignore[misc]
     """A Celery app that knows the parts of a host."""
 
     admission: Admission
+    direction: Direction
+    refusals: Refusals
     executor: Executor
     pulse: Pulse
     line: BrokerLine
+    farewell: Farewell
     reconnect_jitter_s: float
     dispatcher: EventDispatcher | None = None
     _events_are_due = False
@@ -168,9 +174,13 @@ def _add_tasks(app: HostApp) -> None:
 
     class Stop(_HostTask):
         name = messages.STOP_TASK
-        Strategy = "fleethand_worker.stopping:stop_strategy"
+        Strategy = "fleethand_worker.control:stop_strategy"
 
-    for task in (Execute, Stop):
+    class Directive(_HostTask):
+        name = messages.DIRECTIVE_TASK
+        Strategy = "fleethand_worker.control:directive_strategy"
+
+    for task in (Execute, Stop, Directive):
         app.register_task(task())
 
 

@@ -1,6 +1,8 @@
 """Who this host is and whom it trusts: small files in the state folder, which only the worker's user can read.
 
-`hybrid/identity.json` is the identity; `config/task_sign_certs/<key id>.json` is a key that orders may be signed with.
+`hybrid/identity.json` is the identity; `config/task_sign_certs/<key id>.json` is a key that orders may be signed with;
+`config/directive.json` is the directive in force, whose keys those are; `config/floor` is the time of the latest signed
+message.
 """
 
 import os
@@ -18,6 +20,7 @@ from fleethand_common.credentials import (
     decode_public_key,
 )
 from fleethand_common.errors import FleethandError
+from fleethand_common.messages import Directive, decode_directive
 from fleethand_common.signing import PublicKey
 
 
@@ -27,13 +30,31 @@ class NotEnrolledError(FleethandError):
     code = "NotEnrolled"
 
 
+class PendingRegistration(msgspec.Struct, frozen=True, kw_only=True):
+    """A registration that was begun: what it takes to end it, also after a kill."""
+
+    url: str
+    pin: str
+    ca: str
+    activation_id: str
+    enrolment_id: str
+    box_secret: bytes
+    control_public: bytes
+    nonce: bytes
+    machine_id: str
+    fingerprint: str
+
+
 class CredentialFiles:
     """The files of one state folder."""
 
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
         self._identity = state_dir / "hybrid" / "identity.json"
+        self._pending = state_dir / "hybrid" / "pending.json"
         self._certs = state_dir / "config" / "task_sign_certs"
+        self._directive = state_dir / "config" / "directive.json"
+        self._floor = state_dir / "config" / "floor"
 
     def load(self) -> Credentials:
         """Return this host's identity; one that was put into the folder since is taken in first.
@@ -61,11 +82,12 @@ class CredentialFiles:
         return self._identity.exists()
 
     def install(self, provision: Provision) -> None:
-        """Write an identity and the keys to trust; what was there before is replaced.
+        """Write an identity and the keys to trust; what was there before is replaced, and the directive is void.
 
         Raises:
             OSError: it cannot be written.
         """
+        self._directive.unlink(missing_ok=True)
         self.write_keys(provision.keys)
         self.write_identity(provision.credentials)
 
@@ -90,9 +112,58 @@ class CredentialFiles:
                 found.append(decode_public_key(path.read_bytes()))
         return found
 
+    def pending(self) -> PendingRegistration | None:
+        """Return the registration that was begun and not ended, None if there is none that can be read."""
+        try:
+            return msgspec.json.decode(self._pending.read_bytes(), type=PendingRegistration)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def write_pending(self, pending: PendingRegistration) -> None:
+        """Keep what it takes to end a registration."""
+        _write(self._pending, msgspec.json.encode(pending))
+
+    def drop_pending(self) -> None:
+        """Forget a registration that was begun."""
+        self._pending.unlink(missing_ok=True)
+
+    def directive(self) -> Directive | None:
+        """Return the directive in force, None if there was none yet."""
+        with suppress(OSError, msgspec.DecodeError):
+            return decode_directive(self._directive.read_bytes())
+        return None
+
+    def write_directive(self, directive: Directive) -> None:
+        """Follow a directive, and trust its keys and no other.
+
+        The directive goes first: whoever starts after a crash in between takes the keys from it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        _write(self._directive, msgspec.json.format(msgspec.json.encode(directive)))
+        self.write_keys(directive.keys)
+
+    def floor_ms(self) -> int:
+        """Return the time that is proven to have come, 0 if none was written down."""
+        with suppress(OSError, ValueError):
+            return int(self._floor.read_text())
+        return 0
+
+    def write_floor(self, at_ms: int) -> None:
+        """Write down the time that is proven to have come.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        _write(self._floor, str(at_ms).encode())
+
     def remove(self) -> None:
-        """Forget who this host was."""
+        """Forget who this host was, and whom it trusted."""
         self._identity.unlink(missing_ok=True)
+        self.drop_pending()
+        self._directive.unlink(missing_ok=True)
+        self.write_keys([])
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -31,6 +31,7 @@ POLL_S = 0.25
 REAP_S = 0.05
 KILL_ROUNDS = 20
 """How often to look for processes that a dead supervisor left; what cannot be killed must not hold the loop up."""
+FROZEN_TOO_LONG = "The fleet was frozen until it was too late to start the command."
 WAITED_TOO_LONG = "The command waited for a free place until it was too late to start it."
 
 
@@ -60,12 +61,18 @@ class Executor:
         self._crew = Crew(host.linger_s)
         self._timer: Timer | None = None
         self._is_closed = False
+        self._frozen: str | None = None
+        self._late_timer: Timer | None = None
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether an execution may be started now."""
+        return self._frozen is None and not self._is_closed and len(self.running) < self.host.concurrency
 
     @property
     def is_full(self) -> bool:
         """Tell whether there is no place left, neither to run nor to wait."""
-        no_place = len(self.running) >= self.host.concurrency and len(self.queue) >= self.host.queue_limit
-        return no_place or self._is_closed
+        return self._is_closed or (not self.has_room and len(self.queue) >= self.host.queue_limit)
 
     def find(self, invocation_id: str) -> Execution | None:
         """Return an execution that has not ended."""
@@ -73,11 +80,36 @@ class Executor:
 
     def admit(self, execution: Execution) -> None:
         """Start an execution that is in the journal, or let it wait."""
-        if len(self.running) < self.host.concurrency:
+        if self.has_room:
             self._start(execution)
             return
         self.queue[execution.invocation_id] = execution
         self.tell_state(execution)
+        self._drop_late()
+
+    def set_frozen(self, is_frozen: bool, reason: str) -> None:
+        """Start nothing until told otherwise, or go on with what waits; what runs goes on in any case."""
+        self._frozen = reason if is_frozen else None
+        self._drop_late()
+        self.pump()
+
+    def _drop_late(self) -> None:
+        """While nothing may start, refuse what waits as soon as it is too late for it."""
+        if self._late_timer is not None:
+            self._late_timer.cancel()
+            self._late_timer = None
+        if self._frozen is None or self.loop is None:
+            return
+        now_ms = self._clock.now_ms()
+        for execution in list(self.queue.values()):
+            if execution.order.deliver_before_ms < now_ms:
+                del self.queue[execution.invocation_id]
+                text = f"{FROZEN_TOO_LONG} {self._frozen}".strip()
+                code = InstanceErrorCode.DELIVERY_TIMEOUT
+                self.conclude(execution, self._outcomes.refused(execution.invocation_id, code, text))
+        if self.queue:
+            next_ms = min(execution.order.deliver_before_ms for execution in self.queue.values())
+            self._late_timer = self.loop.call_later((next_ms + 1 - now_ms) / 1000, self._drop_late)
 
     def stop(self, invocation_id: str) -> bool:
         """End an execution that runs, forget one that waits; tell whether there was one."""
@@ -134,6 +166,8 @@ class Executor:
             self._timer = None
         for execution in list(self.running.values()):
             self._register(execution)
+        self._late_timer = None
+        self._drop_late()
 
     def _register(self, execution: Execution) -> None:
         if self.loop is None:
@@ -220,7 +254,7 @@ class Executor:
 
     def pump(self) -> None:
         """Start what waits, as far as there is room."""
-        while self.queue and len(self.running) < self.host.concurrency and not self._is_closed:
+        while self.queue and self.has_room:
             _, execution = self.queue.popitem(last=False)
             if self._clock.now_ms() <= execution.order.deliver_before_ms:
                 self._start(execution)

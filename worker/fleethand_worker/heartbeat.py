@@ -2,7 +2,9 @@
 
 import logging
 import random
+import secrets
 from collections.abc import Callable
+from contextlib import suppress
 
 from fleethand_common import __version__
 from fleethand_common.clock import Clock, elapsed_s
@@ -12,7 +14,9 @@ from fleethand_worker.executor import Executor
 from fleethand_worker.janitor import Janitor
 from fleethand_worker.journal import Journal
 from fleethand_worker.loop import Loop, Timer
+from fleethand_worker.refusals import Refusals
 from fleethand_worker.reporter import Reporter
+from fleethand_worker.trust import Trust
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +36,9 @@ class Pulse:
         clock: Clock,
         interval_s: float,
         tags: dict[str, str],
+        trust: Trust,
+        refusals: Refusals,
+        fingerprint: str,
         server_time_ms: Callable[[], float | None],
     ) -> None:
         self.interval_s = interval_s
@@ -42,6 +49,10 @@ class Pulse:
         self._clock = clock
         self._server_time_ms = server_time_ms
         self._tags = tags
+        self._trust = trust
+        self._refusals = refusals
+        self._fingerprint = fingerprint
+        self._session = secrets.token_hex(8)
         self._timer: Timer | None = None
         self._os_version = identity.os_version()
         self._time_zone = identity.time_zone()
@@ -64,7 +75,8 @@ class Pulse:
     def _beat(self, loop: Loop, also: Callable[[], None]) -> None:
         self.start(loop, also)
         self._set_clock()
-        self._reporter.tell(self._heartbeat(hello=False))
+        self.tell()
+        self._refusals.flush()
         self._reporter.forget_old()
         self._reporter.flush()
         self._executor.reap()
@@ -73,9 +85,15 @@ class Pulse:
         if removed := self._janitor.clean():
             logger.debug("event=cleaned executions=%d", removed)
 
+    def tell(self) -> None:
+        """Say how this host is, out of turn if something changed that nobody should wait for."""
+        self._reporter.tell(self._heartbeat(hello=False))
+
     def end(self) -> None:
         """Write down what the next start needs."""
         self._journal.write_count()
+        with suppress(OSError):
+            self._trust.write_floor()
 
     def _set_clock(self) -> None:
         asked_s = elapsed_s()
@@ -100,4 +118,8 @@ class Pulse:
             running=list(executor.running),
             queued=len(executor.queue),
             executions=self._journal.executions,
+            directive_sequence=self._trust.sequence,
+            frozen=self._trust.frozen.is_frozen,
+            session=self._session,
+            fingerprint=self._fingerprint,
         )

@@ -1,4 +1,4 @@
-"""Reading what came down: strictly, but so that whoever sent something newer still gets an answer."""
+"""Reading what came down and was found genuine; strictly, but whoever sent something newer still gets an answer."""
 
 from typing import NamedTuple
 
@@ -7,15 +7,7 @@ import msgspec
 from fleethand_common.errors import ExecutionError
 from fleethand_common.ids import is_instance_id
 from fleethand_common.instance_errors import InstanceErrorCode
-from fleethand_common.messages import PROTOCOL_VERSION, ExecutionOrder, StopOrder
-
-
-class _Execute(msgspec.Struct, frozen=True):
-    order: ExecutionOrder
-
-
-class _Stop(msgspec.Struct, frozen=True):
-    order: StopOrder
+from fleethand_common.messages import PROTOCOL_VERSION, ExecutionOrder, StopOrder, decode_order, decode_stop
 
 
 class _Peek(msgspec.Struct, frozen=True):
@@ -23,13 +15,7 @@ class _Peek(msgspec.Struct, frozen=True):
     version: int = PROTOCOL_VERSION
 
 
-class _Peeked(msgspec.Struct, frozen=True):
-    order: _Peek
-
-
-_decode_execute = msgspec.json.Decoder(tuple[list[object], _Execute, dict[str, object]]).decode
-_decode_stop = msgspec.json.Decoder(tuple[list[object], _Stop, dict[str, object]]).decode
-_peek = msgspec.json.Decoder(tuple[list[object], _Peeked, dict[str, object]]).decode
+_peek = msgspec.json.Decoder(_Peek).decode
 
 
 class Unreadable(NamedTuple):
@@ -39,45 +25,41 @@ class Unreadable(NamedTuple):
     error: ExecutionError
 
 
-def read_execute(body: bytes | str) -> ExecutionOrder | Unreadable:
-    """Read a message's body.
+def read_execute(message: bytes) -> ExecutionOrder | Unreadable:
+    """Read an order that was opened.
 
     Raises:
         ValueError: it does not even say which invocation it belongs to.
     """
     try:
-        order = _decode_execute(body)[1].order
+        order = decode_order(message)
     except msgspec.DecodeError as error:
-        return _answer(body, error)
-    return _check(order, body)
+        return _answer(message, error)
+    return order if _is_ours(order.invocation_id, order.version) else _answer(message, None)
 
 
-def read_stop(body: bytes | str) -> StopOrder | Unreadable:
-    """Read a message's body.
+def read_stop(message: bytes) -> StopOrder | Unreadable:
+    """Read a stop that was opened.
 
     Raises:
         ValueError: it does not even say which invocation it belongs to.
     """
     try:
-        order = _decode_stop(body)[1].order
+        order = decode_stop(message)
     except msgspec.DecodeError as error:
-        return _answer(body, error)
-    if not is_instance_id(order.invocation_id):
+        return _answer(message, error)
+    return order if _is_ours(order.invocation_id, order.version) else _answer(message, None)
+
+
+def _is_ours(invocation_id: str, version: int) -> bool:
+    if not is_instance_id(invocation_id):
         raise ValueError("the invocation id is not one")
-    return order
+    return version <= PROTOCOL_VERSION
 
 
-def _check(order: ExecutionOrder, body: bytes | str) -> ExecutionOrder | Unreadable:
-    if order.version > PROTOCOL_VERSION:
-        return _answer(body, None)
-    if not is_instance_id(order.invocation_id):
-        raise ValueError("the invocation id is not one")
-    return order
-
-
-def _answer(body: bytes | str, cause: msgspec.DecodeError | None) -> Unreadable:
+def _answer(message: bytes, cause: msgspec.DecodeError | None) -> Unreadable:
     try:
-        peeked = _peek(body)[1].order
+        peeked = _peek(message)
     except msgspec.DecodeError:
         raise ValueError("this is not an order") from None
     if not is_instance_id(peeked.invocation_id):

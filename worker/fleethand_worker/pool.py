@@ -1,6 +1,5 @@
 """The Celery pool of a host: no processes or threads of its own; an order becomes an execution under a supervisor."""
 
-import logging
 import os
 import signal
 from typing import Any
@@ -8,12 +7,11 @@ from typing import Any
 from celery.concurrency.base import BasePool
 
 from fleethand_common.clock import elapsed_s
-from fleethand_common.messages import ATTEMPT_HEADER, INSTANCE_HEADER, Finished
+from fleethand_common.messages import ATTEMPT_HEADER, Finished
 from fleethand_common.states import InstanceStatus
 from fleethand_worker.executor import Executor
 from fleethand_worker.listeners import summary
-
-logger = logging.getLogger(__name__)
+from fleethand_worker.trust import Distrusted
 
 
 class ExecutionFailed(Exception):  # noqa: N818 - Flower shows the repr
@@ -108,18 +106,18 @@ class SupervisorPool(BasePool):  # type: ignore[misc]
         """Take a request: its second argument is the task's id, the third its headers, the fourth its body."""
         _, task_id, headers, body, *_ = args
         listener = RequestListener(accept_callback, callback)
-        if headers.get(INSTANCE_HEADER) != self._executor.host.instance_id:
-            logger.error("event=order_refused reason=for-another-instance")
-            listener.refused("Refused: for another instance")
-            return
         attempt = headers.get(ATTEMPT_HEADER)
         try:
             self.app.admission.execute(
-                body, attempt=attempt if isinstance(attempt, int) else 1, task_id=str(task_id), listener=listener
+                body,
+                headers,
+                attempt=attempt if isinstance(attempt, int) else 1,
+                task_id=str(task_id),
+                listener=listener,
             )
-        except ValueError:
-            logger.error("event=order_refused reason=unreadable")
-            listener.refused("Refused: unreadable")
+        except Distrusted as error:
+            self.app.refusals.tell(error.reason, error.detail, error.invocation_id)
+            listener.refused(f"Refused: {error.reason}")
 
     def on_stop(self) -> None:
         """Start nothing more; what runs goes on."""

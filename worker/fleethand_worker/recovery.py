@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from fleethand_common.clock import elapsed_s
+from fleethand_common.clock import Clock, elapsed_s
 from fleethand_common.instance_errors import InstanceErrorCode
 from fleethand_worker import linux
 from fleethand_worker.execution import Execution
 from fleethand_worker.executor import Executor
-from fleethand_worker.janitor import Janitor
+from fleethand_worker.janitor import UNKNOWN_MS, Janitor
 from fleethand_worker.journal import Entry, Journal
 from fleethand_worker.listeners import Listener
 from fleethand_worker.outcomes import Outcomes
@@ -32,17 +32,21 @@ def recover(
     outcomes: Outcomes,
     reporter: Reporter,
     janitor: Janitor,
+    clock: Clock,
     listener_for: ListenerFor,
 ) -> None:
     """Take up everything that the journal holds, the oldest first."""
     for invocation_id in journal.lost_with_power():
         code = InstanceErrorCode.INSTANCE_RESTARTED
         with suppress(OSError):
-            janitor.keep(journal.bury(outcomes.refused(invocation_id, code)), outcomes.now_ms())
+            janitor.keep(journal.bury(outcomes.refused(invocation_id, code)), outcomes.now_ms() + UNKNOWN_MS)
     for entry in list(journal.entries()):
         journaled = entry.journaled()
+        if journaled is not None:
+            clock.raise_floor(journaled.order.created_at_ms)
         if entry.has_result():
-            janitor.keep(entry, journaled.order.deliver_before_ms if journaled else outcomes.now_ms())
+            until_ms = journaled.order.deliver_before_ms if journaled else outcomes.now_ms() + UNKNOWN_MS
+            janitor.keep(entry, until_ms)
             if not entry.is_marked("reported"):
                 reporter.outcome(entry)
         elif journaled is None:

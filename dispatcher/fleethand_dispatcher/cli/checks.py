@@ -17,6 +17,10 @@ _CONNECTIONS_PER_HOST = 2
 _CONNECTIONS_OF_OURS = 64
 _MEMORY_FULL = 0.8
 _SHOWN = 8
+_RECENTLY_MS = 86_400_000
+_ALERTS = ("report.forged:", "host.refused:")
+_HARMLESS = (":Expired", ":SeenBefore")
+"""Refusals that come from delay, not from malice."""
 OLDEST = {"redis": 7, "valkey": 8}
 """The oldest major versions that are supported."""
 
@@ -136,6 +140,38 @@ def dead_reports(vitals: "Vitals", _: "Settings") -> Verdict:
     return Verdict("dead reports", "ok", "none")
 
 
+def forgeries(vitals: "Vitals", _: "Settings") -> Verdict:
+    """Look at whether somebody has written reports or messages that no host, or no host's control plane, wrote."""
+    fresh = {
+        kind: times
+        for kind, (times, last_ms) in vitals.security.items()
+        if kind.startswith(_ALERTS) and not kind.endswith(_HARMLESS) and vitals.server_ms - last_ms < _RECENTLY_MS
+    }
+    if fresh:
+        found = ", ".join(f"{times} {kind}" for kind, times in sorted(fresh.items()))
+        way_out = "somebody can write to Redis who must not: see `fleethand audit list`, then change its passwords"
+        return Verdict("forgeries", "warning", found, way_out)
+    return Verdict("forgeries", "ok", "none in a day")
+
+
+def records(vitals: "Vitals", _: "Settings") -> Verdict:
+    """Look at whether what is recorded of hosts is what the control plane wrote."""
+    if vitals.altered:
+        way_out = "somebody has changed them in Redis; they are not used, and the hosts' next heartbeats mend them"
+        return Verdict("records", "fail", f"{vitals.altered} records of hosts are not ours", way_out)
+    return Verdict("records", "ok", "as they were written")
+
+
+def clones(vitals: "Vitals", _: "Settings") -> Verdict:
+    """Look at whether two machines use one identity."""
+    fresh = sorted(name for name, at_ms in vitals.cloned.items() if vitals.server_ms - at_ms < _RECENTLY_MS)
+    if fresh:
+        names = ", ".join(fresh[:_SHOWN]) + (" …" if len(fresh) > _SHOWN else "")
+        way_out = "register one of the two machines anew, under an id of its own"
+        return Verdict("clones", "fail", f"two machines each answer as {names}", way_out)
+    return Verdict("clones", "ok", "none in a day")
+
+
 def hosts(vitals: "Vitals", settings: "Settings") -> Verdict:
     """Look at which hosts are silent."""
     oldest_ms = vitals.server_ms - settings.online_within_s * 1000
@@ -168,6 +204,9 @@ CHECKS: "tuple[Callable[[Vitals, Settings], Verdict], ...]" = (
     beat,
     backlog,
     dead_reports,
+    forgeries,
+    records,
+    clones,
     hosts,
     versions,
 )

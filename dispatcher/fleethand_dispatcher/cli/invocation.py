@@ -1,4 +1,4 @@
-"""`fleethand invocation`: list, show, follow, stop and retry what was run."""
+"""`fleethand invocation`: list, show, follow, stop, retry and verify what was run."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from fleethand_dispatcher.cli.lookup import command_id_of, pages
 from fleethand_dispatcher.cli.options import StatusList, invocation_id
 from fleethand_dispatcher.cli.run import print_sent
 from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
-from fleethand_dispatcher.cli.tally import counted, reason, summary
+from fleethand_dispatcher.cli.tally import altered, counted, reason, summary
+from fleethand_dispatcher.cli.verify import verify
 from fleethand_dispatcher.cli.watch import View, Watch
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _TROUBLES_SHOWN = 20
 
 @click.group(cls=FleethandGroup)
 def invocation() -> None:
-    """List, show, follow, stop and retry invocations.
+    """List, show, follow, stop, retry and verify invocations.
 
     An ID is an invocation's id, the unique beginning of one, or `last`.
 
@@ -102,10 +103,14 @@ def show(session: Session, /, *, ident: str, as_json: bool) -> None:
 
 
 def _print_troubles(results: "Iterable[InvocationResult]") -> None:
-    rows = []
+    rows, lies = [], []
     for result in results:
-        if result.invocation_status is not InstanceStatus.SUCCESS:
+        if result.invocation_status is not InstanceStatus.SUCCESS or not result.authentic:
             rows.append((result.instance_id, reason(result)))
+        if not result.authentic:
+            lies.append(result)
+    if lies:
+        click.echo(altered(lies[0].invoke_id, [result.instance_id for result in lies]), err=True)
     if rows:
         click.echo()
         tables.print_rows(("instance", "status"), rows[:_TROUBLES_SHOWN])
@@ -183,3 +188,6 @@ def retry(ctx: click.Context, session: Session, /, *, ident: str, only: tuple[st
         if given["detach"]:
             ctx.exit(print_sent(new, as_json=given["as_json"]))
         ctx.exit(Watch(dispatcher, new, View.of(given)).run())
+
+
+invocation.add_command(verify)

@@ -24,12 +24,15 @@ def report() -> None:
 def dead(session: Session, /, *, drop: bool, limit: int, as_json: bool) -> None:
     """Print the reports that were set aside, each with its reason; they stop nothing.
 
+    Of forged ones only samples are kept; how many there were of each kind is told at the end.
+
     \b
     Example:
       fleethand report dead --drop
     """
     with session.open() as dispatcher:
         found = dispatcher.dead_reports(max_results=limit)
+        forged = [each for each in dispatcher.security_counts() if each.kind.startswith("report.forged:")]
         dropped = dispatcher.drop_dead_reports() if drop else None
     if as_json:
         shapes.print_json(found)
@@ -37,5 +40,8 @@ def dead(session: Session, /, *, drop: bool, limit: int, as_json: bool) -> None:
         tables.print_rows(
             ("at", "reason", "body"), [(shapes.time_text(row.at), row.reason, row.body[:200]) for row in found]
         )
+    for each in forged:
+        kind = each.kind.partition(":")[2]
+        click.echo(f"{each.times} forged so far, {kind}; the last at {shapes.time_text(each.last_at)}", err=True)
     if dropped is not None:
         click.echo(f"{dropped} dropped", err=True)

@@ -51,6 +51,7 @@ def instance_object(result: "InvocationResult") -> dict[str, Any]:
         "start_time": time_text(result.start_time),
         "finished_time": time_text(result.finished_time),
         "repeats": result.repeats,
+        "authentic": result.authentic,
     }
 
 

@@ -36,6 +36,7 @@ class Tally:
         self._folds: dict[bytes, Fold] = {}
         self._reasons: dict[str, list[str]] = {}
         self._dropped: list[tuple[str, int]] = []
+        self._altered: dict[str, list[str]] = {}
 
     def add(self, result: "InvocationResult") -> None:
         """Count one result."""
@@ -44,6 +45,8 @@ class Tally:
             self._fold(result.instance_id, result.output, "said so far" if status in LIVE else "said")
         if status is not InstanceStatus.SUCCESS:
             self._reasons.setdefault(reason(result), []).append(result.instance_id)
+        if not result.authentic:
+            self._altered.setdefault(result.invoke_id, []).append(result.instance_id)
         if result.dropped:
             self._dropped.append((result.instance_id, result.dropped))
 
@@ -70,7 +73,9 @@ class Tally:
             yield f"{hosts(sum(len(fold.instance_ids) for fold in more))} said {len(more)} other things"
 
     def failures(self) -> Iterator[str]:
-        """Yield one line per reason for which hosts did not succeed, the commonest first."""
+        """Yield one line per reason for which hosts did not succeed, the commonest first; before all, what is a lie."""
+        for invoke_id, ids in self._altered.items():
+            yield altered(invoke_id, ids)
         rows = sorted(self._reasons.items(), key=lambda row: (-len(row[1]), row[0]))
         for why, ids in rows[:_REASONS_SHOWN]:
             yield f"{why}: {_some(ids)}"
@@ -80,6 +85,14 @@ class Tally:
             yield f"{instance_id}: {dropped} bytes of output were dropped"
         if more_dropped := self._dropped[_IDS_SHOWN:]:
             yield f"… and output of {hosts(len(more_dropped))} more was cut"
+
+
+def altered(invoke_id: str, ids: list[str]) -> str:
+    """Return the warning that results were changed by somebody who is not the control plane."""
+    return (
+        f"WARNING: what is recorded of {_some(ids)} was altered in Redis; do not trust it,"
+        f" and see 'fleethand invocation verify {invoke_id}'"
+    )
 
 
 def reason(result: "InvocationResult") -> str:
@@ -98,6 +111,8 @@ def reason(result: "InvocationResult") -> str:
         )
     if result.presumed:
         parts.append("presumed, the host is silent")
+    if not result.authentic:
+        parts.append("NOT AUTHENTIC")
     return ", ".join(parts)
 
 

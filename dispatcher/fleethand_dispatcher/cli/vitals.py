@@ -34,6 +34,12 @@ class Vitals:
     """When each host was last heard of."""
     worker_versions: Mapping[str, int]
     """Hosts per version of the worker."""
+    security: Mapping[str, tuple[int, int]]
+    """How often something did not look right, by kind, and when it last did."""
+    cloned: Mapping[str, int]
+    """Hosts whose identity two machines have used, and when they last did."""
+    altered: int
+    """Records of hosts that somebody else has changed."""
 
 
 def look(settings: "Settings") -> Vitals:
@@ -61,6 +67,8 @@ def _look(settings: "Settings") -> Vitals:
         server_ms, ours_ms = store.now_ms(), wall_ms()
         took_s = elapsed_s() - began_s
         beat = Lease(store.client).holder()
+        sightings = list(store.instances.sightings())
+        known = [each for each in sightings if each is not None]
         alive = cast("dict[bytes, bytes]", store.client.hgetall(keys.AGGREGATORS))
         return Vitals(
             server=masked(settings.redis_url),
@@ -73,7 +81,10 @@ def _look(settings: "Settings") -> Vitals:
             backlog=store.client.llen(REPORTS_QUEUE),
             dead_reports=store.client.llen(keys.DEAD_REPORTS),
             seen=store.instances.all_seen(),
-            worker_versions=Counter(heartbeat.worker_version for heartbeat in store.instances.facts()),
+            worker_versions=Counter(each.facts.worker_version for each in known),
+            security=store.security.read(),
+            cloned={each.facts.instance_id: each.cloned_at for each in known if each.cloned_at is not None},
+            altered=len(sightings) - len(known),
         )
     finally:
         store.close()

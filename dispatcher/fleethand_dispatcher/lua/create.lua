@@ -1,9 +1,11 @@
 -- Record an invocation and one row per target, all or nothing.
--- KEYS: head rows targets events done invocations watch results unfinished
+-- KEYS: head rows targets events done invocations watch results unfinished tokens
 -- ARGV: invocation id, head fields (JSON object), groups (JSON list of
---       {instances, row, watch_at or false, open, event or false}), id prefix of instance keys
+--       {instances, row, marks, watch_at or false, open, event or false}), id prefix of instance keys,
+--       tokens (lines, an instance id and its token in turn)
+-- *marks* has one for each instance of a group that has ended from the start, and is empty otherwise.
 -- Returns the number of rows, or -1 if it is recorded already: two callers with one client token make it once.
-local head, rows, targets, events, done, invocations, watch, results, open_invocations = unpack(KEYS)
+local head, rows, targets, events, done, invocations, watch, results, open_invocations, tokens = unpack(KEYS)
 local id, prefix = ARGV[1], ARGV[4]
 if redis.call('EXISTS', head) == 1 then return -1 end
 local fields = cjson.decode(ARGV[2])
@@ -15,10 +17,19 @@ end
 local created = fields.created_at
 redis.call('ZADD', invocations, created, id)
 
+local function with_mark(json, mark)
+    return mark and json:sub(1, -2) .. ',"mark":"' .. mark .. '"}' or json
+end
+
+for instance, token in ARGV[5]:gmatch('([^\n]+)\n([^\n]+)\n') do
+    redis.call('HSET', tokens, instance, token)
+end
+
 local total, unfinished = 0, 0
 for _, group in ipairs(groups) do
-    for _, instance in ipairs(group.instances) do
-        redis.call('HSET', rows, instance, group.row)
+    for number, instance in ipairs(group.instances) do
+        local mark = group.marks[number]
+        redis.call('HSET', rows, instance, with_mark(group.row, mark))
         redis.call('RPUSH', targets, instance)
         redis.call('ZADD', prefix .. instance .. ':invocations', created, id)
         if group.watch_at then
@@ -28,7 +39,7 @@ for _, group in ipairs(groups) do
             redis.call('ZADD', prefix .. instance .. ':open', created, id)
         end
         if group.event then
-            redis.call('XADD', events, '*', 'i', instance, 'e', group.event)
+            redis.call('XADD', events, '*', 'i', instance, 'e', with_mark(group.event, mark))
         end
     end
     local count = #group.instances

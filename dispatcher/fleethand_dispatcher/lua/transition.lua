@@ -1,18 +1,19 @@
 -- Apply changes to rows of one invocation: check the from-state, set the new one, move the counters, append the event.
--- KEYS: head rows outputs live events done watch invoked unfinished
--- ARGV: invocation id, prefix of instance keys, then pairs of change (JSON) and text (output or empty)
+-- KEYS: head rows outputs live events done watch invoked unfinished tokens
+-- ARGV: invocation id, prefix of instance keys, then pairs of change (JSON) and text (output, the token of a stop, or empty)
 -- A change is {i = instance, kind = …} and what its kind needs, see below; times are ms on the server's clock.
+-- Texts are sealed, so nothing here looks into them; `mark` vouches for what the change makes a row say of its end.
 -- Returns one {old status, new status} per change; equal when nothing changed, {'', ''} when there is no such row.
 local TRANSITIONS = cjson.decode([[@TRANSITIONS@]])
 local TERMINAL = cjson.decode([[@TERMINAL@]])
 local PRESUMABLE = cjson.decode([[@PRESUMABLE@]])
 local REPLACES_PRESUMED = cjson.decode([[@REPLACES_PRESUMED@]])
 local STEPS_MAX = 40
-local HEAD_BYTES = @HEAD_BYTES@
 local EVENTS_LIFE_S = 86400 -- after the end; then the rows have to tell the story
-local LIVE_BYTES_MAX = 65536 -- a host stops far earlier; this bounds one that does not
+local LIVE_BYTES_MAX = 90000 -- sealed, so some 64 KB of text; a host stops far earlier, this bounds one that does not
+local REFUSALS_MAX = 3 -- steps on copies that a host refused; forged ones must not crowd out the story
 
-local head, rows, outputs, live, events, done, watch, invoked, open_invocations = unpack(KEYS)
+local head, rows, outputs, live, events, done, watch, invoked, open_invocations, tokens = unpack(KEYS)
 local id, prefix = ARGV[1], ARGV[2]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -31,14 +32,6 @@ end
 
 local function append(instance, event, data)
     redis.call('XADD', events, '*', 'i', instance, 'e', cjson.encode(event), 'd', data)
-end
-
--- What a follower needs to show the rest of the output: how much of it went by live, and whether that is its beginning.
-local function add_output(event, row, shown, text)
-    local compared = #shown
-    if row.dropped and compared > HEAD_BYTES - 3 then compared = HEAD_BYTES - 3 end -- the head may end 3 bytes earlier
-    event.digest, event.dropped, event.shown = row.output, row.dropped, #shown
-    event.intact = text:sub(1, compared) == shown:sub(1, compared)
 end
 
 local function allowed(row, to, by_host)
@@ -63,24 +56,29 @@ local function count_finished(was_terminal, is_terminal)
     end
 end
 
--- The only place where a status changes. *text* is the kept output, *shown* what of it went by live.
-local function move(instance, row, to, change, text, shown)
+-- The only place where a status changes.
+local function move(instance, row, to, change)
     local from = row.status
     if row.presumed then
         step(row, 'replaced', from .. ' was presumed; the host says ' .. to)
     end
     row.status, row.presumed = to, change.presumed
     row.error_code, row.error_info = change.error_code, change.error_info
+    row.mark = TERMINAL[to] and change.mark or nil
     redis.call('HINCRBY', head, 'n:' .. from, -1)
     redis.call('HINCRBY', head, 'n:' .. to, 1)
     step(row, to, change.error_info, change.at)
     local event = { kind = 'status', at = now, status = to, error_code = row.error_code,
         error_info = row.error_info, presumed = row.presumed }
-    if row.output and text then add_output(event, row, shown or '', text) end
+    if TERMINAL[to] then
+        event.finished_at, event.exit_code, event.mark = row.finished_at, row.exit_code, row.mark
+        event.output, event.dropped = row.output, row.dropped
+    end
     append(instance, event, '')
     count_finished(TERMINAL[from] == true, TERMINAL[to] == true)
     if TERMINAL[to] then
         redis.call('ZREM', watch, member(instance))
+        redis.call('HDEL', tokens, instance, instance .. '!') -- nothing is sent to it any more
         close(instance)
     end
 end
@@ -135,7 +133,7 @@ function apply.output(instance, row, change, text)
     if seen and tonumber(seen) >= change.offset then return false end
     local before = redis.call('HGET', live, instance) or ''
     if #before + #text > LIVE_BYTES_MAX then return false end
-    redis.call('HSET', live, instance .. '@', change.offset, instance, before .. text)
+    redis.call('HSET', live, instance .. '@', change.offset, instance, before .. text .. '\n')
     append(instance, { kind = 'output', at = now, status = row.status }, text)
     return false
 end
@@ -153,28 +151,31 @@ function apply.finished(instance, row, change, text)
         row.output = change.digest
         redis.call('HSETNX', outputs, change.digest, text)
     end
-    local shown = redis.call('HGET', live, instance)
     -- without a kept output, what went by live is the best that there is
     if text ~= '' then redis.call('HDEL', live, instance, instance .. '@') end
     redis.call('HSET', invoked, instance, now)
-    move(instance, row, change.to, change, text, shown)
+    move(instance, row, change.to, change)
     return true
 end
 
 -- The control plane's guess about a silent host; only from the state that it was made about.
 function apply.presume(instance, row, change)
     if row.status ~= change.from or not allowed(row, change.to, false) then return false end
-    row.finished_at = now
+    row.finished_at = change.at
     move(instance, row, change.to, change)
     return true
 end
 
--- A caller wants it stopped. What was never sent is withdrawn here and now; the rest is the host's to confirm.
-function apply.stop(instance, row, change)
-    if row.status == 'Stopping' or TERMINAL[row.status] then return false end
+-- A caller wants it stopped. What was never sent is withdrawn here and now; the rest is the host's to confirm, and
+-- *token* is what makes it listen: the newest one counts, as its key may be the only one that is still trusted.
+function apply.stop(instance, row, change, token)
+    if TERMINAL[row.status] then return false end
+    local is_asked = row.sent_count > 0 or row.status == 'Stopping'
+    if is_asked and token ~= '' then redis.call('HSET', tokens, instance .. '!', token) end
+    if row.status == 'Stopping' then return false end
     row.stop_at = now
     if row.sent_count == 0 then
-        row.finished_at = now
+        row.finished_at = change.at
         move(instance, row, 'Cancelled', change)
     else
         move(instance, row, 'Stopping', change)
@@ -191,6 +192,17 @@ function apply.later(instance, row, change)
     if not change.detail then return false end
     step(row, 'asked again', change.detail)
     row.asked_count = (row.asked_count or 0) + 1
+    return true
+end
+
+-- The host was handed something for this invocation that it did not trust; that says nothing about the order itself.
+function apply.refused(instance, row, change)
+    local before = 0
+    for _, each in ipairs(row.steps) do
+        if each[2] == 'refused' then before = before + 1 end
+    end
+    if before >= REFUSALS_MAX then return false end
+    step(row, 'refused', change.detail)
     return true
 end
 

@@ -28,7 +28,7 @@ def row(status: InstanceStatus = InstanceStatus.PENDING, **values) -> Row:
 )
 def test_pending_row_says_what_it_waits_for(values: dict[str, int], seen_ms: int | None, expected: str) -> None:
     """Each of the four reasons has its own words."""
-    result = describing.result("t-1", "i", row(**values), HEAD, output="", seen_ms=seen_ms)
+    result = describing.result("t-1", "i", row(**values), HEAD, output="", authentic=True, seen_ms=seen_ms)
 
     assert expected == result.waiting
 
@@ -36,12 +36,12 @@ def test_pending_row_says_what_it_waits_for(values: dict[str, int], seen_ms: int
 def test_only_a_pending_row_waits() -> None:
     """Of all others the status says enough."""
     for status in set(InstanceStatus) - {InstanceStatus.PENDING}:
-        assert describing.result("t-1", "i", row(status), HEAD, output="", seen_ms=1).waiting == ""
+        assert describing.result("t-1", "i", row(status), HEAD, output="", authentic=True, seen_ms=1).waiting == ""
 
 
 def test_times_are_utc_and_none_where_nothing_happened() -> None:
     """Milliseconds become aware datetimes."""
-    result = describing.result("t-1", "i", row(started_at=1500), HEAD, output="")
+    result = describing.result("t-1", "i", row(started_at=1500), HEAD, output="", authentic=True)
 
     assert datetime(1970, 1, 1, 0, 0, 1, 500_000, UTC) == result.start_time
     assert (result.finished_time, result.stop_time) == (None, None)

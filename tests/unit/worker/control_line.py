@@ -8,8 +8,12 @@ import redis
 
 from fleethand_common import celery_config
 from fleethand_common.commands import CommandType
-from fleethand_common.messages import ExecutionOrder, Finished, Heartbeat, StopOrder, decode_report, encode
+from fleethand_common.messages import ExecutionOrder, Finished, Heartbeat, StopOrder, decode_report
 from fleethand_dispatcher.envelope import order_parts, stop_parts
+from fleethand_dispatcher.keyring import Keyring
+from fleethand_dispatcher.letter_writer import LetterWriter
+from fleethand_dispatcher.peers import Peers
+from fleethand_dispatcher.store import Store
 from waiting import wait_until
 
 R = TypeVar("R")
@@ -40,8 +44,11 @@ def make_order(invocation_id: str, content: str, **fields: Any) -> ExecutionOrde
 class ControlLine:
     """Speaks with one host."""
 
-    def __init__(self, client: "redis.Redis[str]", instance_id: str = "host-1") -> None:
+    def __init__(self, client: "redis.Redis[str]", keyring: Keyring, instance_id: str = "host-1") -> None:
         self.client = client
+        at = client.connection_pool.connection_kwargs
+        self.store = Store.at(f"redis://{at['host']}:{at['port']}/0", keyring.vault)
+        self.writer = LetterWriter(keyring, Peers(self.store.hosts))
         self.instance_id = instance_id
         self.orders_queue = celery_config.orders_queue(instance_id)
         self.control_queue = celery_config.control_queue(instance_id)
@@ -49,8 +56,9 @@ class ControlLine:
 
     def envelope(self, order: ExecutionOrder, *, attempt: int = 1) -> str:
         """Return the message that carries an order."""
-        parts = order_parts(encode(order), invoke_id=order.invocation_id, command_name="a command", attempt=attempt)
-        return self.instance_id.join(parts)
+        written = self.writer.execute(order, [self.instance_id])
+        parts = order_parts(written.letter, invoke_id=order.invocation_id, command_name="a command", attempt=attempt)
+        return parts.whole(self.instance_id, written.tokens[self.instance_id])
 
     def order(self, invocation_id: str, content: str, **fields: Any) -> ExecutionOrder:
         """Order a command and return the order."""
@@ -65,8 +73,9 @@ class ControlLine:
     def stop(self, invocation_id: str, deliver_before_ms: int | None = None) -> None:
         """Order a stop."""
         stop = StopOrder(invocation_id=invocation_id, deliver_before_ms=deliver_before_ms or now_ms() + 60_000)
-        parts = stop_parts(encode(stop), invoke_id=invocation_id, attempt=1)
-        self.client.lpush(self.control_queue, self.instance_id.join(parts))
+        written = self.writer.stop(stop, [self.instance_id], now_ms())
+        parts = stop_parts(written.letter, invoke_id=invocation_id, attempt=1)
+        self.client.lpush(self.control_queue, parts.whole(self.instance_id, written.tokens[self.instance_id]))
 
     def read(self) -> list[Any]:
         """Return all reports so far."""

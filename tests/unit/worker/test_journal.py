@@ -93,7 +93,10 @@ def test_burial_keeps_a_later_order_out_when_a_stop_came_first(journal: Journal)
 
 def test_janitor_forgets_only_what_was_reported_and_cannot_come_again(journal: Journal) -> None:
     """Both the deadline and the report must be long past."""
-    janitor = Janitor(journal, Clock())
+    clock = Clock()
+    clock.raise_floor(now_ms())
+    written: list[int] = []
+    janitor = Janitor(journal, clock, lambda: written.append(clock.floor_ms))
     entries = [claim(journal, name) for name in ("t-old", "t-unreported", "t-young", "t-fresh")]
     old, _, young, fresh = entries
     for entry in entries:
@@ -105,6 +108,40 @@ def test_janitor_forgets_only_what_was_reported_and_cannot_come_again(journal: J
         os.utime(entry.path / "reported", (1, 1))
     assert janitor.clean() == 1
     assert [entry.path.exists() for entry in entries] == [False, True, True, True]
+    assert written == [clock.floor_ms]
+
+
+def test_janitor_forgets_nothing_by_a_clock_that_nothing_signed_proves(journal: Journal) -> None:
+    """A server can tell any time; only a signed message tells that an order's time is really over."""
+    clock = Clock()
+    janitor = Janitor(journal, clock, lambda: None)
+    entry = claim(journal, "t-old")
+    entry.write_result(ended())
+    janitor.keep(entry, now_ms() - MARGIN_MS - 1000)
+    entry.mark("reported")
+    os.utime(entry.path / "reported", (1, 1))
+    clock.set(now_ms() + 10**9)
+    assert janitor.clean() == 0
+    clock.raise_floor(now_ms())
+    assert janitor.clean() == 1
+
+
+def test_janitor_forgets_nothing_when_the_floor_cannot_be_written(journal: Journal) -> None:
+    """After a restart an older floor would let the order in again."""
+
+    def refuse() -> None:
+        raise OSError
+
+    clock = Clock()
+    clock.raise_floor(now_ms())
+    janitor = Janitor(journal, clock, refuse)
+    entry = claim(journal, "t-old")
+    entry.write_result(ended())
+    janitor.keep(entry, now_ms() - MARGIN_MS - 1000)
+    entry.mark("reported")
+    os.utime(entry.path / "reported", (1, 1))
+    assert janitor.clean() == 0
+    assert entry.path.exists()
 
 
 def test_state_directory_is_private_when_it_is_made(tmp_path: Path) -> None:
