@@ -26,7 +26,14 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     activation_id: str = ""
     """Empty for a host that an operator provisioned."""
     registration_url: str = ""
+    """Of the service that enrolled this host; empty for one that an operator provisioned."""
+    registration_pin: str = ""
+    """SHA-256 of that service's certificate, if it was pinned."""
+    registration_ca: str = ""
+    """File of the authorities that it is checked with, if not the system's."""
+    machine_id: str = ""
     fingerprint: str = ""
+    """Of the machine, as it was last seen; see `fingerprints`."""
 
 
 class Provision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

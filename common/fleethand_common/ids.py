@@ -8,6 +8,9 @@ _LENGTH = 20
 
 COMMAND_PREFIX = "c-"
 INVOCATION_PREFIX = "t-"
+MANAGED_PREFIX = "mi-"
+"""Of an instance that enrolled itself."""
+ENROLMENT_PREFIX = "e-"
 
 INSTANCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """An instance id goes into queue names and Redis keys, so it holds no separator of theirs."""

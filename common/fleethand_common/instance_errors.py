@@ -10,6 +10,7 @@ class InstanceErrorCode(StrEnum):
     """Why one instance ended as it did; empty when all is well."""
 
     INSTANCE_NOT_EXISTS = "InstanceNotExists"
+    INSTANCE_DEREGISTERED = "InstanceDeregistered"
     CLIENT_NOT_ONLINE = "ClientNotOnline"
     CLIENT_NOT_RESPONSE = "ClientNotResponse"
     CLIENT_NEED_UPGRADE = "ClientNeedUpgrade"
@@ -39,6 +40,9 @@ class InstanceError(NamedTuple):
 INSTANCE_ERRORS: dict[InstanceErrorCode, InstanceError] = {
     InstanceErrorCode.INSTANCE_NOT_EXISTS: InstanceError(
         InstanceStatus.ABORTED, "The specified instance does not exist."
+    ),
+    InstanceErrorCode.INSTANCE_DEREGISTERED: InstanceError(
+        InstanceStatus.ABORTED, "The managed instance was deregistered."
     ),
     InstanceErrorCode.CLIENT_NOT_ONLINE: InstanceError(
         InstanceStatus.ABORTED, "The worker on the instance is not connected to the control plane."

@@ -34,6 +34,17 @@ TAG_KEY_CHARS = 64
 TAG_VALUE_CHARS = 128
 """API 1.9."""
 
+INSTANCE_NAME_PREFIX_CHARS = (2, 50)
+"""Least and most of an activation's name prefix. API 12.1."""
+INSTANCE_NAME_CHARS = (2, 128)
+"""Least and most of a managed instance's name. API 12.3."""
+ACTIVATION_DESCRIPTION_CHARS = 100
+ACTIVATION_INSTANCES_DEFAULT = 10
+ACTIVATION_TTL_DEFAULT_H = 4
+"""API 12.1."""
+MACHINE_ID_CHARS = 36
+"""API 1.5."""
+
 PAGE_DEFAULT = 10
 PAGE_MAX = 50
 """API 1.8."""

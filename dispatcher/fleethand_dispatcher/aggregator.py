@@ -130,7 +130,7 @@ class Aggregator:
                 self._note_refusal(report)
 
     def _note(self, heartbeats: Sequence[Heartbeat]) -> None:
-        noted = self._store.instances.note(heartbeats, self._settings.online_within_s * 1000)
+        noted = self._store.instances.note(self._store.hosts.agreed(heartbeats), self._settings.online_within_s * 1000)
         for ignored in noted.ignored:
             self._alerts.count(f"heartbeat.ignored:{ignored}")
         for name in noted.cloned:
@@ -199,7 +199,7 @@ def main(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     keyring = Keyring.load(settings.keys_path())
-    store = Store.at(settings.redis_url, keyring.vault)
+    store = Store.at(settings.server_url(), keyring.vault)
     logger.info("aggregating reports of %s", masked(settings.redis_url))
     try:
         Aggregator(store, settings, keyring).run(stop)

@@ -1,4 +1,7 @@
-"""The API's error codes: HTTP status and message, each spelled once (spec 2.1, 2.6, 2.7, 5.8 and 1.4)."""
+"""The API's error codes: HTTP status and message, each spelled once (spec 1.4, 1.9, 2.1, 2.6, 2.7, 5.8 and 12).
+
+The last ones are the registration service's, whose protocol is our own.
+"""
 
 from typing import NamedTuple
 
@@ -47,6 +50,13 @@ API_ERRORS: dict[str, ApiError] = {
     "InvalidGMTOffsetMinuteForTimezone": ApiError(
         400, "The minute of the GMT offset is out of range.", "InvalidParam.Frequency"
     ),
+    "InvalidParameter.PolicyDocument": ApiError(400, "The specified policy document is not valid."),
+    "InvalidParameter.PolicyName": ApiError(400, "The specified policy name is not valid."),
+    "InvalidParameter.PrincipalName": ApiError(400, "The specified principal name is not valid."),
+    "InvalidPolicy.Duplicate": ApiError(400, "The specified policy exists already."),
+    "InvalidPrincipal.Duplicate": ApiError(400, "The specified principal exists already."),
+    "InvalidAccessKeyId.NotFound": ApiError(400, "The specified access key is not found."),
+    "InvalidAccessKeyId.Inactive": ApiError(400, "The specified access key is disabled."),
     "MissingParameter.CommandContent": ApiError(400, "The input parameter CommandContent is required."),
     "MissingParameter.CommandId": ApiError(400, "The input parameter CommandId is required."),
     "MissingParameter.Name": ApiError(400, "The input parameter Name is required."),
@@ -65,6 +75,17 @@ API_ERRORS: dict[str, ApiError] = {
     "InvalidResourceTag.ConflictWithInstanceIds": ApiError(
         400, "The specified param ResourceTag conflicts with InstanceId."
     ),
+    "NumberExceed.Tags": ApiError(400, "The Tags parameter number is exceed."),
+    "MissingParameter.TagKey": ApiError(400, "You must specify Tag.N.Key."),
+    "InvalidTagKey.Malformed": ApiError(400, "The specified Tag.n.Key is not valid."),
+    "InvalidTagValue.Malformed": ApiError(400, "The specified Tag.n.Value is not valid."),
+    "InstanceName.ExceedLimit": ApiError(400, "Default instance name prefix length exceeds."),
+    "InstanceName.InvalidPattern": ApiError(400, "Default instance name prefix pattern invalid."),
+    "ActivationDesc.ExceedLimit": ApiError(400, "Activation description length exceeds."),
+    "ActivationLimitation.Invalid": ApiError(400, "The specified parameter InstanceCount exceeds the limit of %s."),
+    "AddressRange.InvalidPattern": ApiError(400, "Address range should be ipv4 address or cidr."),
+    "ActivationCount.ExceedLimit": ApiError(400, "The count of activation in current region exceeds the limit of %s."),
+    "ActivationTTL.ExceedLimit": ApiError(400, "The specified parameter TimeToLiveInHours exceeds the limit of %s."),
     "CmdContent.ExceedLimit": ApiError(403, "The length of the command content exceeds the upper limit."),
     "CmdName.ExceedLimit": ApiError(403, "The length of the command name exceeds the upper limit."),
     "CmdDesc.ExceedLimit": ApiError(403, "The length of the command description exceeds the upper limit."),
@@ -88,20 +109,42 @@ API_ERRORS: dict[str, ApiError] = {
     ),
     "ParameterType.NotSupported": ApiError(403, "The type of parameter value is not supported."),
     "Username.ExceedLimit": ApiError(403, "The length of the username exceeds the upper limit."),
+    "Forbidden.RAM": ApiError(403, "User not authorized to operate on the specified resource."),
+    "Operation.Frozen": ApiError(403, "The fleet is frozen: nothing is started on it."),
     "Operation.Forbidden": ApiError(403, "The operation is not permitted."),
     "IdempotentParameterMismatch": ApiError(
         403, "The specified parameter has changed while using an already used clientToken."
     ),
+    "ManagedInstanceCountExceedLimit": ApiError(
+        403, "The count of managed instance in current region exceeds the limit of %s."
+    ),
+    "ActivationId.InUse": ApiError(403, "The specified activation is in use."),
     "InvalidCmdType.NotFound": ApiError(404, "The specified command type does not exist."),
     "InvalidCommandType.NotFound": ApiError(404, "The specified parameter Type does not exist."),
     "InvalidTerminationMode.NotFound": ApiError(404, "The specified parameter TerminationMode does not exist."),
     "InvalidInstance.NotFound": ApiError(404, "The specified instance does not exist."),
     "InvalidCmdId.NotFound": ApiError(404, "The specified command ID does not exist."),
+    "InvalidPolicy.NotFound": ApiError(404, "The specified policy does not exist."),
+    "InvalidPrincipal.NotFound": ApiError(404, "The specified principal does not exist."),
     "InvalidInvokeId.NotFound": ApiError(404, "The specified invoke ID does not exist."),
+    "ActivationId.NotFound": ApiError(404, "The specified activation ID does not exist."),
+    "Registration.Malformed": ApiError(400, "The request cannot be read."),
+    "Registration.Refused": ApiError(403, "The activation ID and code do not fit."),
+    "Registration.Expired": ApiError(403, "The activation has expired."),
+    "Registration.Disabled": ApiError(403, "The activation is disabled."),
+    "Registration.UsedUp": ApiError(403, "The activation was used as often as it may be."),
+    "Registration.AddressNotAllowed": ApiError(403, "The activation is not for this address."),
+    "Registration.NotProven": ApiError(403, "The request does not prove who it comes from."),
+    "Registration.Deregistered": ApiError(403, "The instance is deregistered."),
+    "Registration.EnrolmentNotFound": ApiError(404, "The enrolment does not exist or has taken too long."),
+    "Registration.MachineRegistered": ApiError(409, "The machine is registered already."),
+    "Registration.Busy": ApiError(409, "The enrolment is under way."),
+    "Registration.Throttled": ApiError(429, "Too many requests."),
 }
 
 
-def refusal(code: str, detail: str = "") -> RequestError:
-    """Return the error for *code*; *detail* names the value, the bound and the way out."""
+def refusal(code: str, detail: str = "", *, limit: int | None = None) -> RequestError:
+    """Return the error for *code*; *detail* names the value, the bound and the way out, *limit* fills a `%s`."""
     error = API_ERRORS[code]
-    return RequestError(code, f"{error.message} {detail}".strip(), http_status=error.http_status)
+    message = error.message if limit is None else error.message.replace("%s", str(limit))
+    return RequestError(code, f"{message} {detail}".strip(), http_status=error.http_status)

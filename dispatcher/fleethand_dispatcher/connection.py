@@ -15,6 +15,7 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from fleethand_common.errors import ServerUnavailableError, SettingsError
+from fleethand_common.tls import explained
 
 SOCKET_TIMEOUT_S = 15.0
 BLOCK_S = 5.0
@@ -78,12 +79,13 @@ def masked(url: str) -> str:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Make what is inside raise `ServerUnavailableError`, as `guarded` does for a function."""
     try:
         yield
     except OUTAGES as error:
         raise ServerUnavailableError(
-            f"cannot reach Redis: {error}; check --redis-url (FLEETHAND_REDIS_URL) and that the server runs"
+            f"cannot reach Redis: {explained(error)}; check --redis-url (FLEETHAND_REDIS_URL) and that the server runs"
         ) from error
     except redis.RedisError as error:
         raise ServerUnavailableError(
@@ -96,7 +98,7 @@ def guarded(function: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        with _translated():
+        with translated():
             return function(*args, **kwargs)
 
     return wrapper
@@ -107,7 +109,7 @@ def guarded_iterator(function: Callable[P, Iterator[T]]) -> Callable[P, Iterator
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        with _translated():
+        with translated():
             yield from function(*args, **kwargs)
 
     return wrapper

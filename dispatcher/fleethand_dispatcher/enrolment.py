@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from fleethand_common import sealing
 from fleethand_common.credentials import Credentials, Provision
-from fleethand_dispatcher.host_records import EnrolledHost, HostRecords
+from fleethand_dispatcher.host_records import EnrolledHost, HostFacts, HostRecords
 from fleethand_dispatcher.keyring import Keyring
 
 
@@ -24,8 +24,8 @@ class Enrolment:
         name: str = "",
         tags: Mapping[str, str] | None = None,
         activation_id: str = "",
-        fingerprint: str = "",
         redis_user: str = "",
+        facts: HostFacts | None = None,
     ) -> EnrolledHost:
         """Agree on keys with the host that has the secret of *box_public*; what was agreed before is over.
 
@@ -42,8 +42,8 @@ class Enrolment:
             name=name,
             tags=dict(tags or {}),
             activation_id=activation_id,
-            fingerprint=fingerprint,
             redis_user=redis_user,
+            facts=facts or HostFacts(),
         )
         self._records.save([host])
         return host

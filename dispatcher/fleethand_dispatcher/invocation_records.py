@@ -305,6 +305,11 @@ class InvocationRecords:
         """Return the ids of the invocations that have an unfinished instance, oldest first."""
         return [raw.decode() for raw in cast("list[bytes]", self._client.zrange(keys.UNFINISHED, 0, -1))]
 
+    def unfinished_on(self, instance_id: str) -> list[str]:
+        """Return the unfinished invocations that target an instance."""
+        both = cast("list[bytes]", self._client.zinter([keys.UNFINISHED, keys.instance_invocations(instance_id)]))
+        return [raw.decode() for raw in both]
+
     def unfinished_of(self, command_id: str) -> str | None:
         """Return an unfinished invocation of a command, or None."""
         invoke_ids = self.unfinished()

@@ -23,10 +23,21 @@
 | `fleethand:token:<verb>:<token>` | string, what a client token stands for; gone after a day |
 | `fleethand:hosts` | hash, instance id to what was agreed with it when it was enrolled (sealed) |
 | `fleethand:hosts:version` | number that grows whenever a host is enrolled or gone |
+| `fleethand:principals` | hash, name to who may use an API key, with the keys' digests and policies (sealed) |
+| `fleethand:policies` | hash, name to a policy document (sealed) |
+| `fleethand:principals:version` | number that grows whenever a principal or a policy changes |
+| `fleethand:machine:<mark>` | set, instances enrolled with one machine id; the mark is the vault's |
+| `fleethand:activations` | hash, activation id to the activation (sealed) |
+| `fleethand:activation:<a>` | hash `registered`, `deregistered`, `failures` of one activation |
+| `fleethand:enrolment:<e>` | hash `body`, `counted`, `until`, `answer` of an enrolment under way, for a while |
+| `fleethand:registrar` | string, URL and pin of the registration service (sealed) |
+| `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
+| `fleethand:directives` | sorted set, directives with their tokens (JSON) by sequence |
 | `fleethand:directives` | sorted set, directives with their tokens (JSON) by sequence |
 | `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
 | `fleethand:results` | number of rows held |
 | `fleethand:day:<date>` | number of invocations of that day; gone after two |
+| `fleethand:beat` | hash `holder`, `epoch`, `at_ms`, `until_ms`: the lease on the beat, and its sign of life |
 | `fleethand:aggregators` | hash, aggregator id to when it last took reports |
 | `fleethand:reports:taken:<a>` | list, reports that aggregator has taken and not yet applied |
 | `fleethand:reports:dead` | list, reports set aside, with the reason |
@@ -46,9 +57,19 @@ SEEN = "fleethand:seen"
 INVOKED = "fleethand:invoked"
 HOSTS = "fleethand:hosts"
 HOSTS_VERSION = "fleethand:hosts:version"
+PRINCIPALS = "fleethand:principals"
+POLICIES = "fleethand:policies"
+PRINCIPALS_VERSION = "fleethand:principals:version"
+ACTIVATIONS = "fleethand:activations"
+REGISTRAR = "fleethand:registrar"
+AUDIT = "fleethand:audit"
+DIRECTIVES = "fleethand:directives"
+ACTIVATIONS = "fleethand:activations"
+REGISTRAR = "fleethand:registrar"
 DIRECTIVES = "fleethand:directives"
 AUDIT = "fleethand:audit"
 RESULTS = "fleethand:results"
+BEAT = "fleethand:beat"
 AGGREGATORS = "fleethand:aggregators"
 TAKEN_PREFIX = "fleethand:reports:taken:"
 DEAD_REPORTS = "fleethand:reports:dead"
@@ -91,6 +112,21 @@ def instance_open(instance_id: str) -> str:
 def instance_invocations(instance_id: str) -> str:
     """Return the key of the invocations that target an instance."""
     return f"{INSTANCE_PREFIX}{instance_id}:invocations"
+
+
+def machine(mark: str) -> str:
+    """Return the key of the instances that were enrolled with one machine id."""
+    return f"fleethand:machine:{mark}"
+
+
+def activation(activation_id: str) -> str:
+    """Return the key of one activation's counters."""
+    return f"fleethand:activation:{activation_id}"
+
+
+def enrolment(enrolment_id: str) -> str:
+    """Return the key of one enrolment that is under way."""
+    return f"fleethand:enrolment:{enrolment_id}"
 
 
 def token(verb: str, client_token: str) -> str:

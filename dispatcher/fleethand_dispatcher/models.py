@@ -258,3 +258,58 @@ class Page(Record, Generic[T]):
 
     items: Sequence[T]
     next_token: str = ""
+
+
+class Activation(Record):
+    """An id and a code that enrol hosts (spec 12.2); the code is known to nobody after `create_activation`."""
+
+    activation_id: str
+    instance_name: str = ""
+    """What the names of its instances begin with."""
+    description: str = ""
+    instance_count: int
+    registered_count: int = 0
+    deregistered_count: int = 0
+    time_to_live_in_hours: int
+    creation_time: datetime
+    expiration_time: datetime
+    disabled: bool = False
+    usable: bool
+    """Not disabled, not expired, and not used up."""
+    ip_address_range: str = ""
+    tags: Mapping[str, str] = {}
+
+
+class NewActivation(Record):
+    """What `create_activation` answers with: the only time that the code is shown."""
+
+    activation_id: str
+    activation_code: str
+    expiration_time: datetime
+    registration_url: str = ""
+    """Of the registration service; empty if none was ever started."""
+    registration_pin: str = ""
+    """By which a host recognises it."""
+
+
+class ManagedInstance(Record):
+    """A host that is enrolled (spec 12.3): what was agreed then, and what its heartbeats say since."""
+
+    instance_id: str
+    instance_name: str
+    activation_id: str = ""
+    """Empty if an operator provisioned it."""
+    connected: bool
+    registration_time: datetime
+    machine_id: str = ""
+    hostname: str = ""
+    intranet_ip: str = ""
+    internet_ip: str = ""
+    """The address that its registration came from."""
+    os_type: str = ""
+    """In lower case, but for FreeBSD."""
+    os_version: str = ""
+    agent_version: str = ""
+    invocation_count: int = 0
+    last_invoked_time: datetime | None = None
+    tags: Mapping[str, str] = {}

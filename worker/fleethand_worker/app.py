@@ -8,14 +8,16 @@ from typing import Any
 from fleethand_common import __version__
 from fleethand_common.clock import Clock
 from fleethand_common.credentials import Credentials
-from fleethand_worker import identity, linux, logs
+from fleethand_worker import identity, linux, logs, machine
 from fleethand_worker.accounts import own_account
 from fleethand_worker.admission import Admission
 from fleethand_worker.broker import BrokerLine
 from fleethand_worker.celery_app import HostApp, make_app, make_worker
+from fleethand_worker.consumer import end_worker
 from fleethand_worker.credentials import CredentialFiles
 from fleethand_worker.direction import Direction
 from fleethand_worker.executor import Executor, Host
+from fleethand_worker.farewell import Farewell
 from fleethand_worker.heartbeat import Pulse
 from fleethand_worker.janitor import Janitor
 from fleethand_worker.journal import Journal
@@ -37,7 +39,7 @@ def run(settings: WorkerSettings) -> int:
     logs.set_up(settings.log_level)
     state_dir = StateDir(Path(settings.state_path()))
     credential_files = CredentialFiles(state_dir.path)
-    credentials = credential_files.load()
+    credentials = machine.check(credential_files, credential_files.load(), accept=settings.accept_machine)
     settings = settings.completed(credentials)
     logger.info("event=starting instance=%s version=%s state_dir=%s", settings.instance_id, __version__, state_dir.path)
     app = make_app(settings)
@@ -57,7 +59,7 @@ def _add_parts(
     journal = Journal(state_dir, linux.boot_id())
     janitor = Janitor(journal, clock, trust.write_floor)
     app.line = BrokerLine()
-    line = SealedLine(app.line, credentials.instance_id, trust.pair_keys.up)
+    line = SealedLine(app.line, settings.instance_id, trust.pair_keys.up)
     reporter = Reporter(line, lambda: app.executor.loop)
     host = _host(settings, journal.boot_id)
     outcomes = Outcomes(host.instance_id, clock)
@@ -84,6 +86,7 @@ def _add_parts(
         fingerprint=credentials.fingerprint,
         server_time_ms=app.line.server_time_ms,
     )
+    app.farewell = Farewell(files, credentials, end_worker)
     app.direction = Direction(trust, app.executor, app.pulse.tell)
     recover(
         journal=journal,

@@ -12,6 +12,7 @@ from typing import Any
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError
 from redis.retry import Retry
 
 from fleethand_common.celery_config import REPORTS_QUEUE
@@ -24,15 +25,23 @@ _KombuChannel: Any = kombu_redis.Channel
 _KombuTransport: Any = kombu_redis.Transport
 """kombu says that it has types, and leaves most out."""
 ERRORS = (*CONNECTION_ERRORS, *CHANNEL_ERRORS)
+REFUSALS = (AuthenticationError,)
+"""The broker does not know this host, or another password of it."""
 
 _NEEDLESS_TIMERS = ("_restore_messages_tref", "_subclient_health_tref", "_reauth_tref", "_binding_expiry_tref")
 """Housekeeping of kombu for what is not used here; one of them wakes the host every second."""
+
+
+_WAKE_UP = b"wake up"
+"""Not JSON, so that one that is left behind is dropped."""
 
 
 class Channel(_KombuChannel):  # type: ignore[misc]
     """A channel that drops what it cannot read, and that closes at once without losing a message."""
 
     _was_dropped = False
+    _polled = ""
+    """One of the queues that the poll is for."""
     _closing: bool
     _in_poll: Any
 
@@ -48,6 +57,7 @@ class Channel(_KombuChannel):  # type: ignore[misc]
         if self._was_dropped:
             # kombu would go on with a new socket, and nobody would say hello to the control plane.
             raise ConnectionError("the connection to the broker was dropped")
+        self._polled = next(iter(self.active_queues), "")
         super()._brpop_start(timeout)
 
     def _brpop_read(self, **options: Any) -> Any:
@@ -67,18 +77,18 @@ class Channel(_KombuChannel):  # type: ignore[misc]
         super().close()
 
     def _end_poll(self) -> None:
-        """Have the server end the poll, and put back what it may have handed out in that moment.
+        """Wake the poll with a message to ourselves, and put back what it may have got instead in that moment.
 
-        Closing the socket instead would lose a message that is already on its way.
+        Closing the socket instead would lose a message that is already on its way. `CLIENT UNBLOCK` would do, but who
+        may call it may do so to every client of the server.
         """
         line = self.new_line()
-        with suppress(*CHANNEL_ERRORS):  # a server that does not allow it lets us wait for the poll's own end
-            metadata = self.client.connection.handshake_metadata or {}
-            line.client_unblock(metadata.get("id", metadata.get(b"id")) or 0)
+        with suppress(*CHANNEL_ERRORS):  # a server that takes nothing lets us wait for the poll's own end
+            line.lpush(self._polled, _WAKE_UP)
         answer = self.client.parse_response(self.client.connection, "BRPOP")
-        if answer:
-            queue, message = answer
-            line.rpush(queue, message)
+        if answer and answer[1] != _WAKE_UP:
+            line.rpush(*answer)
+            line.lrem(self._polled, 0, _WAKE_UP)
 
     def new_line(self) -> Any:
         """Return a client on the connection that does not poll."""

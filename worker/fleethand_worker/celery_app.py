@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,13 +13,14 @@ from celery.worker import state
 from celery.worker.worker import WorkController
 from kombu.entity import Exchange, Queue
 
-from fleethand_common import celery_config, messages
+from fleethand_common import celery_config, messages, tls
 from fleethand_worker import broker
 from fleethand_worker.admission import Admission
 from fleethand_worker.broker import BrokerLine
 from fleethand_worker.consumer import EVENTS_KEPT, HostConsumer
 from fleethand_worker.direction import Direction
 from fleethand_worker.executor import Executor
+from fleethand_worker.farewell import Farewell
 from fleethand_worker.heartbeat import Pulse
 from fleethand_worker.pool import SupervisorPool
 from fleethand_worker.refusals import Refusals
@@ -48,6 +48,7 @@ class HostApp(Celery):  # type: ignore[misc]
     executor: Executor
     pulse: Pulse
     line: BrokerLine
+    farewell: Farewell
     reconnect_jitter_s: float
     dispatcher: EventDispatcher | None = None
     _events_are_due = False
@@ -120,6 +121,8 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
         # no_ack, as there is nothing to acknowledge: the journal has the order before the message is forgotten
         "task_queues": [_Queue(name, _Exchange(""), routing_key=name, no_declare=True, no_ack=True) for name in names],
         "task_default_queue": names[1],
+        # channels of its own, the only ones that the server lets it publish to; who listens to all hears these too
+        "event_exchange": f"celeryev/{settings.instance_id}",
         "task_send_sent_event": False,
         "worker_prefetch_multiplier": 0,
         "worker_hijack_root_logger": False,
@@ -148,15 +151,12 @@ def _transport_options(settings: WorkerSettings) -> dict[str, Any]:
 
 
 def _tls(settings: WorkerSettings) -> dict[str, Any] | None:
-    if not settings.redis_url.startswith("rediss://"):
-        return None
-    files = {
-        "ssl_ca_certs": settings.tls_ca_certs,
-        "ssl_certfile": settings.tls_certfile,
-        "ssl_keyfile": settings.tls_keyfile,
-    }
-    # Without this, rediss:// checks nothing.
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **{name: path for name, path in files.items() if path}}
+    return tls.ssl_options(
+        settings.redis_url,
+        ca_certs=settings.tls_ca_certs,
+        certfile=settings.tls_certfile,
+        keyfile=settings.tls_keyfile,
+    )
 
 
 class _HostTask(Task):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The command line of a host: `fleethand-worker start` and `config show`. Reads arguments, prints, holds no logic."""
+"""The command line of a host: `fleethand-worker`. Reads arguments, prints, holds no logic."""
 
 import argparse
 import dataclasses
@@ -11,6 +11,7 @@ from typing import Any
 
 from fleethand_common import __version__, settings
 from fleethand_common.errors import FleethandError, SettingsError
+from fleethand_worker import cli_register
 from fleethand_worker.settings import WorkerSettings
 
 EXAMPLE = """example:
@@ -22,19 +23,23 @@ USAGE_ERROR = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code: 0 ended in good order, 1 cannot, 2 wrong usage or settings."""
     arguments = _parser().parse_args(argv)
-    flags = {name: value for name, value in vars(arguments).items() if name not in ("action", "config", "as_json")}
-    flags["tags"] = _tags(flags.pop("tag", None))
     try:
-        loaded, origins = settings.load(WorkerSettings, flags=flags, environ=os.environ, file=arguments.config)
-        if arguments.action == "config":
-            _show(loaded, origins, as_json=arguments.as_json)
-            return 0
-        from fleethand_worker import app  # noqa: PLC0415 - `config show` and `--help` need no Celery
-
-        return app.run(loaded)
+        return cli_register.run(arguments) if arguments.action in cli_register.ACTIONS else _run(arguments)
     except FleethandError as error:
         print(f"fleethand-worker: {error}", file=sys.stderr)  # noqa: T201
         return USAGE_ERROR if isinstance(error, SettingsError) else 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    flags = {name: value for name, value in vars(arguments).items() if name not in ("action", "config", "as_json")}
+    flags["tags"] = _tags(flags.pop("tag", None))
+    loaded, origins = settings.load(WorkerSettings, flags=flags, environ=os.environ, file=arguments.config)
+    if arguments.action == "config":
+        _show(loaded, origins, as_json=arguments.as_json)
+        return 0
+    from fleethand_worker import app  # noqa: PLC0415 - `config show` and `--help` need no Celery
+
+    return app.run(loaded)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"fleethand-worker {__version__}")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{start,config}")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{start,register,deregister,config}")
     start = actions.add_parser(
         "start",
         help="run the worker until SIGTERM",
@@ -54,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_settings(start)
+    cli_register.add_parsers(actions)
     config = actions.add_parser("config", help="show the settings")
     show = config.add_subparsers(dest="what", required=True).add_parser(
         "show", help="print each setting, its value and where it came from"
@@ -68,7 +74,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     for field in dataclasses.fields(WorkerSettings):
         name = settings.environment_name(field.name)
         text = f"{field.metadata['help']} [{name}]".replace("%", "%%")
-        if field.name == "tags":
+        if field.type is bool:
+            flag = "--" + field.name.replace("_", "-")
+            parser.add_argument(flag, action="store_true", default=None, dest=field.name, help=text)
+        elif field.name == "tags":
             parser.add_argument("--tag", action="append", metavar="KEY=VALUE", help=f"a tag of this host [{name}]")
         else:
             parser.add_argument("--" + field.name.replace("_", "-"), dest=field.name, metavar="VALUE", help=text)

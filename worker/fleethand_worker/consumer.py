@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from celery import bootsteps
+from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.connection import Connection
 from celery.worker.consumer.consumer import Evloop
@@ -15,7 +16,8 @@ from celery.worker.state import SOFTWARE_INFO, active_requests, all_total_count,
 
 from fleethand_common.clock import elapsed_s
 from fleethand_common.messages import Refusal
-from fleethand_worker.broker import ERRORS
+from fleethand_common.tls import explained
+from fleethand_worker.broker import ERRORS, REFUSALS
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,8 @@ LONGEST_PAUSE_S = 30.0
 STABLE_S = 10.0
 """A connection that lived this long was a good one: the next one may be made at once."""
 NAP_S = 0.1
+EX_DEREGISTERED = 3
+"""The exit code of a worker whose host is not enrolled any more."""
 EVENTS_KEPT = 1000
 """Events kept while there is no connection."""
 
@@ -72,6 +76,11 @@ class Heart(bootsteps.StartStopStep):  # type: ignore[misc]
         logger.info("event=connected broker=%s", c.connection.as_uri())
 
 
+def end_worker() -> None:
+    """End the worker at its next pause."""
+    state.should_stop = EX_DEREGISTERED
+
+
 def send_worker_event(c: Any, kind: str) -> None:
     """Send what Flower's list of workers is made of."""
     c.event_dispatcher.send(
@@ -113,8 +122,11 @@ class HostConsumer(Consumer):  # type: ignore[misc]
                 connection.connect()
                 break
             except ERRORS as error:
-                logger.warning("event=not_connected broker=%s reason=%s", connection.as_uri(), type(error).__name__)
+                name, text = type(error).__name__, explained(error)
+                logger.warning("event=not_connected broker=%s reason=%s text=%r", connection.as_uri(), name, text)
                 connection.release()
+                if isinstance(error, REFUSALS):
+                    self.app.farewell.refused()
             self._pause()
         self.first_connection_attempt = False
         self._connected_s = elapsed_s()

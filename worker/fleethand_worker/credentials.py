@@ -30,12 +30,28 @@ class NotEnrolledError(FleethandError):
     code = "NotEnrolled"
 
 
+class PendingRegistration(msgspec.Struct, frozen=True, kw_only=True):
+    """A registration that was begun: what it takes to end it, also after a kill."""
+
+    url: str
+    pin: str
+    ca: str
+    activation_id: str
+    enrolment_id: str
+    box_secret: bytes
+    control_public: bytes
+    nonce: bytes
+    machine_id: str
+    fingerprint: str
+
+
 class CredentialFiles:
     """The files of one state folder."""
 
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
         self._identity = state_dir / "hybrid" / "identity.json"
+        self._pending = state_dir / "hybrid" / "pending.json"
         self._certs = state_dir / "config" / "task_sign_certs"
         self._directive = state_dir / "config" / "directive.json"
         self._floor = state_dir / "config" / "floor"
@@ -96,6 +112,21 @@ class CredentialFiles:
                 found.append(decode_public_key(path.read_bytes()))
         return found
 
+    def pending(self) -> PendingRegistration | None:
+        """Return the registration that was begun and not ended, None if there is none that can be read."""
+        try:
+            return msgspec.json.decode(self._pending.read_bytes(), type=PendingRegistration)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def write_pending(self, pending: PendingRegistration) -> None:
+        """Keep what it takes to end a registration."""
+        _write(self._pending, msgspec.json.encode(pending))
+
+    def drop_pending(self) -> None:
+        """Forget a registration that was begun."""
+        self._pending.unlink(missing_ok=True)
+
     def directive(self) -> Directive | None:
         """Return the directive in force, None if there was none yet."""
         with suppress(OSError, msgspec.DecodeError):
@@ -128,8 +159,11 @@ class CredentialFiles:
         _write(self._floor, str(at_ms).encode())
 
     def remove(self) -> None:
-        """Forget who this host was."""
+        """Forget who this host was, and whom it trusted."""
         self._identity.unlink(missing_ok=True)
+        self.drop_pending()
+        self._directive.unlink(missing_ok=True)
+        self.write_keys([])
 
 
 def _write(path: Path, data: bytes) -> None:

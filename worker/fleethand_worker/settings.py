@@ -30,6 +30,10 @@ class WorkerSettings:
     reconnect_jitter_s: float = setting(
         5.0, help="a reconnect that did not succeed at once waits up to this long, by chance"
     )
+    accept_machine: bool = setting(
+        False,  # noqa: FBT003 - a declared default
+        help="start on a machine that looks like another one than the one that was enrolled",
+    )
     tls_ca_certs: str = setting("", help="file of the certificate authorities that a rediss:// server is checked with")
     tls_certfile: str = setting("", help="file of the certificate that this host shows to a rediss:// server")
     tls_keyfile: str = setting("", help="file of that certificate's key")

@@ -25,19 +25,29 @@ _OURS = {
     "render": "render:render",
     "command": "command:command",
     "invocation": "invocation:invocation",
+    "activation": "activation:activation",
     "instance": "instance:instance",
     "report": "report:report",
     "config": "config:config",
     "doctor": "doctor:doctor",
     "aggregator": "aggregator:aggregator",
+    "principal": "principal:principal",
+    "policy": "policy:policy",
+    "audit": "audit:audit",
+    "keys": "keys:keys",
+    "freeze": "freeze:freeze",
+    "unfreeze": "freeze:unfreeze",
+    "registrar": "registrar:registrar",
+    "user": "user:user",
 }
 _STACK = ("up", "down", "status", "demo", "dashboard")
 _SECTIONS = {
     "Run on the fleet": ("run", "invoke", "targets", "render"),
     "Look at what happened": ("results", "explain", "invocation"),
-    "Keep": ("command", "instance"),
+    "Keep": ("command", "activation", "instance"),
+    "Trust": ("principal", "policy", "keys", "freeze", "unfreeze", "audit"),
     "This machine": _STACK,
-    "Operate": ("doctor", "config", "report", "aggregator"),
+    "Operate": ("doctor", "config", "report", "aggregator", "registrar", "user"),
 }
 
 

@@ -1,5 +1,6 @@
-"""`fleethand instance`: the hosts, as their heartbeats told them."""
+"""`fleethand instance`: the hosts, as their heartbeats told them and as they were enrolled."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,20 +9,28 @@ from fleethand_common.errors import RequestError
 from fleethand_common.limits import PAGE_MAX
 from fleethand_dispatcher.cli import options, shapes, tables
 from fleethand_dispatcher.cli.lookup import pages
+from fleethand_dispatcher.cli.managed import deregister, modify, provision
 from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
 
 if TYPE_CHECKING:
-    from fleethand_dispatcher.models import Instance
+    from fleethand_dispatcher.models import Instance, ManagedInstance
+
+_MANAGED = ("activation_id", "registration_time", "machine_id", "hostname", "intranet_ip", "internet_ip")
+"""What is known of a host since it was enrolled, and only since then."""
 
 
 @click.group(cls=FleethandGroup)
 def instance() -> None:
-    """List and show the hosts of the fleet.
+    """List and show the hosts of the fleet; enrol, rename and deregister them.
 
     \b
     Example:
       fleethand instance list --offline
     """
+
+
+for _command in (modify, deregister, provision):
+    instance.add_command(_command)
 
 
 @instance.command("list")
@@ -64,15 +73,18 @@ def show(session: Session, /, *, instance_id: str, as_json: bool) -> None:
     """
     with session.open() as dispatcher:
         items = dispatcher.describe_instances(instance_ids=(instance_id,)).items
-    if not items:
-        raise RequestError("InvalidInstance.NotFound", f"cannot find instance {instance_id!r}: it was never seen")
+        managed = dispatcher.describe_managed_instances(instance_ids=(instance_id,)).items
+    if not items and not managed:
+        raise RequestError(
+            "InvalidInstance.NotFound", f"cannot find instance {instance_id!r}: it was never enrolled nor seen"
+        )
+    fields = {**(shapes.plain(items[0]) if items else _never_seen(managed[0])), **_facts(managed)}
     if as_json:
-        shapes.print_json(items[0])
+        shapes.print_json(fields)
         return
-    fields = shapes.plain(items[0])
-    fields["online"] = "online" if items[0].online else "offline"
-    fields["tags"] = _tags(items[0])
-    fields["running"] = ", ".join(items[0].running)
+    fields["online"] = "online" if fields["online"] else "offline"
+    fields["tags"] = _pairs(fields["tags"])
+    fields["running"] = ", ".join(fields.get("running", ()))
     tables.print_fields(fields.items())
     if items[0].cloned_at is not None:
         click.echo(
@@ -82,11 +94,30 @@ def show(session: Session, /, *, instance_id: str, as_json: bool) -> None:
         )
 
 
+def _never_seen(enrolled: "ManagedInstance") -> dict[str, Any]:
+    """Return what is known of a host that has not started yet."""
+    shown: dict[str, Any] = shapes.plain(enrolled)
+    return {"instance_id": enrolled.instance_id, "instance_name": enrolled.instance_name, "online": False, **shown}
+
+
+def _facts(managed: "Sequence[ManagedInstance]") -> dict[str, Any]:
+    shown = [{"managed": True, **shapes.plain(row)} for row in managed] or [{"managed": False}]
+    return {name: shown[0][name] for name in ("managed", *_MANAGED) if name in shown[0]}
+
+
 def _row(row: "Instance") -> tuple[object, ...]:
     state = "online" if row.online else "offline"
     seen = shapes.time_text(row.last_seen_at)
-    return row.instance_id, row.instance_name, state, len(row.running), seen, row.os_version or row.os_type, _tags(row)
+    return (
+        row.instance_id,
+        row.instance_name,
+        state,
+        len(row.running),
+        seen,
+        row.os_version or row.os_type,
+        _pairs(row.tags),
+    )
 
 
-def _tags(row: "Instance") -> str:
-    return " ".join(f"{key}={value}" for key, value in sorted(row.tags.items()))
+def _pairs(tags: Mapping[str, str]) -> str:
+    return " ".join(f"{key}={value}" for key, value in sorted(tags.items()))

@@ -6,11 +6,12 @@ import time
 from typing import Any
 
 from flower.app import Flower
-from flower.events import EventReceiver, Events, EventsState
+from flower.events import Events, EventsState
 from flower.views import BaseHandler
 from tornado.escape import url_escape
 from tornado.web import HTTPError, authenticated
 
+from fleethand_dispatcher.dashboard import listening
 from fleethand_dispatcher.dashboard.wall import cleaned
 
 _RETRY_S = 1.0
@@ -59,13 +60,14 @@ class FleetEvents(Events):  # type: ignore[misc]
     def __init__(self, capp: Any, io_loop: Any, *, workers: int, tasks: int) -> None:
         super().__init__(capp, io_loop, enable_events=False, max_tasks_in_memory=tasks, max_workers_in_memory=workers)
         self.state = _FleetState(max_tasks_in_memory=tasks, max_workers_in_memory=workers)
+        listening.install()
 
     def run(self) -> None:
         """Receive for ever; a broken connection is made anew."""
         while True:
             try:
                 with self.capp.connection_for_read() as connection:
-                    receiver = EventReceiver(connection, handlers={"*": self.on_event}, app=self.capp)
+                    receiver = listening.FleetReceiver(connection, handlers={"*": self.on_event}, app=self.capp)
                     receiver.capture(limit=None, timeout=None, wakeup=False)
             except Exception as error:  # noqa: BLE001 - a thread that ends would leave a page that never changes
                 logger.warning("cannot receive events: %s; trying again", error)

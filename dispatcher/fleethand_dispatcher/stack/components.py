@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fleethand_dispatcher.stack import server
@@ -46,11 +46,15 @@ def server_component(data: DataDir) -> tuple[Component, int]:
     return Component(name="server", role="server", argv=argv, environ={**os.environ, "LC_ALL": "C"}), port
 
 
-def other_components(data: DataDir, plan: Plan, port: int) -> list[Component]:
-    """Return what needs the server."""
-    full = {**os.environ, "FLEETHAND_REDIS_URL": data.redis_url(port)}  # not on argv, which every user can read
-    full["FLEETHAND_KEYS_DIR"] = str(data.keys)
-    full.pop("FLEETHAND_DATA", None)
+def other_components(data: DataDir, plan: Plan, urls: Mapping[str, str]) -> list[Component]:
+    """Return what needs the server.
+
+    Args:
+        urls: by which each part connects, as its own user.
+    """
+    full = {**os.environ, "FLEETHAND_KEYS_DIR": str(data.keys)}
+    for name in ("FLEETHAND_DATA", "FLEETHAND_TLS_CA_CERTS", "FLEETHAND_TLS_CERTFILE", "FLEETHAND_TLS_KEYFILE"):
+        full.pop(name, None)  # they belong to another server
     environ = {name: value for name, value in full.items() if not name.startswith("FLEETHAND_DASHBOARD_")}
     found = [Component(name="aggregator", role="aggregator", argv=_control("aggregator"), environ=environ)]
     found += [_worker(data, name, environ) for name in worker_names(plan.workers)]
@@ -58,7 +62,12 @@ def other_components(data: DataDir, plan: Plan, port: int) -> list[Component]:
     if plan.dashboard_port is not None:
         argv = _control("dashboard", "--address", server.HOST, "--port", str(plan.dashboard_port))
         found.append(Component(name="dashboard", role="dashboard", argv=argv, environ=full))
-    return found
+    return [_logged_in(component, urls[component.name]) for component in found]
+
+
+def _logged_in(component: Component, url: str) -> Component:
+    """Put the URL into the environment; every user of the machine can read arguments."""
+    return replace(component, environ={**component.environ, "FLEETHAND_REDIS_URL": url})
 
 
 def _control(*arguments: str) -> tuple[str, ...]:

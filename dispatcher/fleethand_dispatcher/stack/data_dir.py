@@ -128,8 +128,17 @@ class DataDir:
         write_private(self._server, json.dumps({**self._server_facts(), "port": port}))
 
     def redis_url(self, port: int) -> str:
-        """Return the URL of the embedded server, with the password."""
+        """Return the URL of the embedded server, with the password of its own user, who may do everything."""
         return f"redis://:{self.password()}@127.0.0.1:{port}/0"
+
+    def keep_dispatcher(self, login: str) -> None:
+        """Remember `user:password` of the dispatcher's user."""
+        write_private(self._server, json.dumps({**self._server_facts(), "dispatcher": login}))
+
+    def dispatcher_url(self, port: int) -> str:
+        """Return the URL that the API and the command line use: the dispatcher's user, once there is one."""
+        login = self._server_facts().get("dispatcher")
+        return f"redis://{login}@127.0.0.1:{port}/0" if login else self.redis_url(port)
 
     def _server_facts(self) -> dict[str, Any]:
         try:
@@ -180,8 +189,11 @@ def _state_from(raw: dict[str, Any]) -> StackState:
     return replace(state, components=tuple(components))
 
 
-def resolve_redis_url(data: Path) -> str:
+def resolve_redis_url(data: Path, *, admin: bool = False) -> str:
     """Return the URL, with the password, of the server that runs in *data*.
+
+    Args:
+        admin: for the server's own user, who may do everything, and not for the dispatcher's.
 
     Raises:
         SettingsError: no stack runs there.
@@ -193,4 +205,4 @@ def resolve_redis_url(data: Path) -> str:
             f"cannot find a running stack in {folder.path}: start one with `fleethand up --data {folder.path}`,"
             " or name a server with --redis-url (FLEETHAND_REDIS_URL)"
         )
-    return folder.redis_url(state.server_port())
+    return folder.redis_url(state.server_port()) if admin else folder.dispatcher_url(state.server_port())

@@ -16,6 +16,7 @@ from fleethand_dispatcher.stack.components import Component, Plan, other_compone
 from fleethand_dispatcher.stack.data_dir import ComponentState, DataDir, StackState
 from fleethand_dispatcher.stack.processes import Identity
 from fleethand_dispatcher.stack.provisioning import provision_workers
+from fleethand_dispatcher.stack.users import make_users
 
 LOCK = "keeper"
 _BACK_OFF_FIRST_S = 0.5
@@ -106,10 +107,10 @@ class Keeper:
         self._data.write_state(self._state())
         try:
             if self._serving():
-                provision_workers(self._data, worker_names(self._plan.workers), self._port)
-                self._kept += [
-                    Kept(other, self._data) for other in other_components(self._data, self._plan, self._port)
-                ]
+                names = worker_names(self._plan.workers)
+                urls = make_users(self._data, names, self._port)
+                provision_workers(self._data, names, self._port, urls)
+                self._kept += [Kept(other, self._data) for other in other_components(self._data, self._plan, urls)]
             while not self._ending:
                 self._tend()
                 self._sleep()

@@ -15,7 +15,7 @@ def purge(data: DataDir) -> None:
     """
     if data.read_state() is not None:
         raise FleethandError(f"cannot delete {data.path}: a stack runs there; stop it with `fleethand down` first")
-    for folder in (data.valkey, data.logs, data.workers):
+    for folder in (data.valkey, data.logs, data.workers, data.keys):
         if folder.exists():
             shutil.rmtree(folder)
     for file in ("up.lock", "keeper.lock"):

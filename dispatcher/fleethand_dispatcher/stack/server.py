@@ -1,5 +1,6 @@
 """The embedded Valkey: where its program is, how it is configured, and whether it answers."""
 
+import hashlib
 import socket
 from pathlib import Path
 
@@ -12,7 +13,7 @@ _CONFIG = """\
 bind {host}
 port {port}
 protected-mode yes
-requirepass {password}
+aclfile "{folder}/users.acl"
 dir "{folder}"
 daemonize no
 save ""
@@ -57,8 +58,18 @@ def prepare(data: DataDir) -> tuple[Path, int]:
     folder = str(data.valkey)
     if any(character in folder for character in '"\\\n'):
         raise SettingsError(f"cannot use {folder!r} as the data folder: its name holds a quote or a backslash")
-    write_private(file, _CONFIG.format(host=HOST, port=port, password=data.password(), folder=folder))
+    write_private(file, _CONFIG.format(host=HOST, port=port, folder=folder))
+    _write_users(data)
     return file, port
+
+
+def _write_users(data: DataDir) -> None:
+    """Give the server's own user its password, of which a file of users keeps the digest; the others stay."""
+    file = data.valkey / "users.acl"
+    known = file.read_text().splitlines() if file.exists() else []
+    others = [line for line in known if line.strip() and line.split()[1:2] != ["default"]]
+    digest = hashlib.sha256(data.password().encode()).hexdigest()
+    write_private(file, "\n".join([f"user default on #{digest} ~* &* +@all", *others, ""]))
 
 
 def free_port(wanted: int | None = None) -> int:

@@ -20,13 +20,15 @@ def data(tmp_path: Path) -> DataDir:
     return folder
 
 
-def test_prepare_writes_a_private_file_with_password_and_persistence(data: DataDir) -> None:
+def test_prepare_writes_private_files_with_users_and_persistence(data: DataDir) -> None:
     """What the server must never be without."""
     file, port = server.prepare(data)
     lines = file.read_text().splitlines()
+    users = data.valkey / "users.acl"
 
-    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
-    assert f"requirepass {data.password()}" in lines
+    assert {0o600} == {stat.S_IMODE(path.stat().st_mode) for path in (file, users)}
+    assert f'aclfile "{users}"' in lines
+    assert data.password() not in users.read_text()
     assert f'dir "{data.valkey}"' in lines
     assert {
         "bind 127.0.0.1",
@@ -36,6 +38,20 @@ def test_prepare_writes_a_private_file_with_password_and_persistence(data: DataD
         "maxmemory-policy noeviction",
         "client-output-buffer-limit pubsub 256mb 64mb 60",
     } <= set(lines)
+
+
+def test_prepare_keeps_the_users_that_the_server_saved(data: DataDir) -> None:
+    """Only the line of the server's own user is ours."""
+    server.prepare(data)
+    file = data.valkey / "users.acl"
+    saved = "user host-web-1 on #aa ~x -@all +ping"
+    file.write_text(f"user default on nopass ~* &* +@all\n{saved}\n")
+
+    server.prepare(data)
+
+    lines = file.read_text().splitlines()
+    assert saved in lines
+    assert [True] == ["#" in line and "nopass" not in line for line in lines if line.startswith("user default ")]
 
 
 def test_prepare_takes_the_same_port_again_unless_it_is_taken(data: DataDir) -> None:
