@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 import redis
 
+from dumps import dump_of
 from fleethand_dispatcher import activation_codes
 from fleethand_dispatcher.dispatcher import Dispatcher
-from integration_plane import ControlPlane
 from refusals import refusal_of
 
 
 @pytest.fixture
-def dispatcher(plane: ControlPlane) -> Dispatcher:
+def dispatcher(plane: Any) -> Dispatcher:
     """The Python API."""
     return plane.dispatcher
 
@@ -21,7 +21,11 @@ def dispatcher(plane: ControlPlane) -> Dispatcher:
 def test_activation_is_listed_without_its_code(dispatcher: Dispatcher) -> None:
     """The code is in the answer of `create_activation` and nowhere else."""
     made = dispatcher.create_activation(
-        instance_name="web", description="the shop", instance_count=3, ip_address_range="10.0.0.0/8", tags={"env": "prod"}
+        instance_name="web",
+        description="the shop",
+        instance_count=3,
+        ip_address_range="10.0.0.0/8",
+        tags={"env": "prod"},
     )
     (listed,) = dispatcher.describe_activations().items
 
@@ -35,14 +39,12 @@ def test_activation_is_listed_without_its_code(dispatcher: Dispatcher) -> None:
     assert made.activation_code not in repr(listed)
 
 
-def test_nothing_of_an_activation_can_be_read_in_redis(
-    dispatcher: Dispatcher, redis_client: "redis.Redis[Any]", dump: Callable[[], bytes]
-) -> None:
+def test_nothing_of_an_activation_can_be_read_in_redis(dispatcher: Dispatcher, redis_url: str) -> None:
     """Neither code, prefix, tags nor networks; not even with a client token, which must answer alike later."""
     made = dispatcher.create_activation(
         instance_name="shopfront", tags={"tier": "gold"}, ip_address_range="10.77.0.0/16", client_token="once"
     )
-    text = dump()
+    text = dump_of(redis_url)
 
     for secret in (made.activation_code, "shopfront", "gold", "10.77.0.0"):
         assert secret.encode() not in text
@@ -78,7 +80,7 @@ def test_bound_is_a_setting_and_stands_in_the_message(
     assert (error.code, text in str(error)) == (code, True)
 
 
-def test_number_of_activations_is_bounded(make_plane: Callable[..., ControlPlane]) -> None:
+def test_number_of_activations_is_bounded(make_plane: Callable[..., Any]) -> None:
     """By a setting (spec 12.1)."""
     dispatcher = make_plane(activations_max=1).dispatcher
     dispatcher.create_activation()
@@ -139,12 +141,11 @@ def test_unknown_activation_is_refused(dispatcher: Dispatcher, verb: str) -> Non
     assert (error.code, error.http_status) == ("ActivationId.NotFound", 404)
 
 
-def test_activation_that_somebody_wrote_into_redis_is_none(
-    dispatcher: Dispatcher, redis_client: "redis.Redis[Any]"
-) -> None:
+def test_activation_that_somebody_wrote_into_redis_is_none(dispatcher: Dispatcher, redis_url: str) -> None:
     """Nor is one that was copied under another id."""
     made = dispatcher.create_activation()
-    sealed = redis_client.execute_command("HGET", "fleethand:activations", made.activation_id, NEVER_DECODE=True)
-    redis_client.hset("fleethand:activations", "4ECEEE12-56F1-4FBC-9AB1-890F1234ABCD", sealed)
+    with redis.Redis.from_url(redis_url) as client:
+        sealed = client.hget("fleethand:activations", made.activation_id)
+        client.hset("fleethand:activations", "4ECEEE12-56F1-4FBC-9AB1-890F1234ABCD", sealed)
 
     assert [row.activation_id for row in dispatcher.describe_activations().items] == [made.activation_id]

@@ -225,7 +225,6 @@ class Registration:
                 actor=stored.activation_id,
                 targets=[host.instance_id],
                 source=pending.internet_ip,
-                detail=f"as {host.name}",
             )
         )
         logger.info("event=registered instance=%s activation=%s", host.instance_id, stored.activation_id)
