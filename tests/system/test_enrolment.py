@@ -93,9 +93,9 @@ def test_host_runs_a_command_when_it_is_registered_and_started(enroller: Enrolle
     assert enroller.dispatcher.preview_targets(tags={"env": "prod"}).instance_ids == (instance_id,)
     files = [path for path in enroller.folder("a").rglob("*") if path.is_file() and "executions" not in path.parts]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} <= {0o600}
-    with redis.Redis.from_url(CredentialFiles(enroller.folder("a")).load().redis_url) as client:
-        with pytest.raises(redis.exceptions.NoPermissionError):
-            client.hgetall("fleethand:hosts")
+    own_url = CredentialFiles(enroller.folder("a")).load().redis_url
+    with redis.Redis.from_url(own_url) as client, pytest.raises(redis.exceptions.NoPermissionError):
+        client.hgetall("fleethand:hosts")
 
 
 def test_line_that_the_operator_is_shown_registers_a_host(enroller: Enroller) -> None:
@@ -197,7 +197,7 @@ def test_registration_that_is_killed_while_it_asks_costs_no_use(enroller: Enroll
     argv = (BIN / "fleethand-worker", *enroller.words(activation), "--state-dir", enroller.folder("a"))
     code = {"FLEETHAND_ACTIVATION_CODE": activation.activation_code}
     asking = enroller.fleet.programs.start(*argv, environ=code)
-    wait_until(lambda: (enroller.folder("a") / "lock").exists(), 20, "the start of the registration")
+    wait_until((enroller.folder("a") / "lock").exists, 20, "the start of the registration")
     asking.kill()
     enroller.registrar.program.send(signal.SIGCONT)
 
@@ -235,7 +235,7 @@ def test_deregistered_host_is_nobody_and_says_so(enroller: Enroller) -> None:
     enroller.fleet.wait_online(instance_id)
     running = enroller.fleet.run("sleep 600", instance_id)
     enroller.fleet.wait_started(running)
-    wait_until(lambda: running.status() is InvocationStatus.RUNNING, 20, "the start in the records")
+    wait_until(lambda: running.status is InvocationStatus.RUNNING, 20, "the start in the records")
 
     gone = enroller.dispatcher.deregister_managed_instance(instance_id)
 
