@@ -199,7 +199,7 @@ def main(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     keyring = Keyring.load(settings.keys_path())
-    store = Store.at(settings.redis_url, keyring.vault)
+    store = Store.at(settings.server_url(), keyring.vault)
     logger.info("aggregating reports of %s", masked(settings.redis_url))
     try:
         Aggregator(store, settings, keyring).run(stop)

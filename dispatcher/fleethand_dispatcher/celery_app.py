@@ -6,7 +6,6 @@
 
 import functools
 import os
-import ssl
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +68,8 @@ def make_app(settings: Settings, *, pool_limit: int = 10) -> Celery:
             "broker_pool_limit": pool_limit,
         }
     )
-    if settings.redis_url.startswith("rediss:") and "ssl_cert_reqs" not in settings.redis_url:
-        app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}  # kombu's default checks no certificate
+    if options := settings.ssl_options(settings.redis_url):
+        app.conf.broker_use_ssl = options
     return app
 
 

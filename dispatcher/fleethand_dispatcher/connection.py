@@ -15,6 +15,7 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from fleethand_common.errors import ServerUnavailableError, SettingsError
+from fleethand_common.tls import explained
 
 SOCKET_TIMEOUT_S = 15.0
 BLOCK_S = 5.0
@@ -84,7 +85,7 @@ def translated() -> Iterator[None]:
         yield
     except OUTAGES as error:
         raise ServerUnavailableError(
-            f"cannot reach Redis: {error}; check --redis-url (FLEETHAND_REDIS_URL) and that the server runs"
+            f"cannot reach Redis: {explained(error)}; check --redis-url (FLEETHAND_REDIS_URL) and that the server runs"
         ) from error
     except redis.RedisError as error:
         raise ServerUnavailableError(

@@ -53,6 +53,15 @@ class Directives:
         genuine = (self._read(issued) for issued in reversed(self._store.directives.after(0)))
         return next((directive for directive in genuine if directive), None)
 
+    def first_sequences(self) -> dict[str, int]:
+        """Return for each key the sequence of the first genuine directive that told of it."""
+        found: dict[str, int] = {}
+        for issued in self._store.directives.after(0):
+            directive = self._read(issued)
+            for key in directive.keys if directive else ():
+                found.setdefault(key.key_id, issued.sequence)
+        return found
+
     def issue(self, frozen: bool | None = None, reason: str = "", signed_by: str | None = None) -> Directive:
         """Tell all hosts which keys to trust, and whether to start anything; returns when it is in their queues.
 

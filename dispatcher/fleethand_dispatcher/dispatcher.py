@@ -11,21 +11,22 @@ from typing import Any
 from fleethand_common import clock
 from fleethand_common.commands import CommandType, Interpolation
 from fleethand_common.states import InvocationStatus
-from fleethand_dispatcher import content
 from fleethand_dispatcher.activations import Activations
 from fleethand_dispatcher.api_errors import refusal
+from fleethand_dispatcher.authorization import authorized
 from fleethand_dispatcher.bus import RedisOrderBus
 from fleethand_dispatcher.catalogue import Catalogue
 from fleethand_dispatcher.connection import guarded, guarded_iterator
 from fleethand_dispatcher.courier import Courier
+from fleethand_dispatcher.directives import Directives
 from fleethand_dispatcher.fleet import Fleet
+from fleethand_dispatcher.gate import Gate
 from fleethand_dispatcher.invocation import RETRY_BY_DEFAULT, Invocation
 from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.managed_instances import ManagedInstances
 from fleethand_dispatcher.models import (
     CloudAssistantStatus,
-    Command,
     Explanation,
     Instance,
     InvocationEvent,
@@ -38,6 +39,7 @@ from fleethand_dispatcher.models import (
     TargetPreview,
 )
 from fleethand_dispatcher.peers import Peers
+from fleethand_dispatcher.principals import Principals
 from fleethand_dispatcher.provisioning import Provisioning
 from fleethand_dispatcher.reading import Reader, accepting
 from fleethand_dispatcher.rendering import rendering
@@ -46,29 +48,61 @@ from fleethand_dispatcher.running import Runner, Started
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 from fleethand_dispatcher.verbs.activations import ActivationVerbs
+from fleethand_dispatcher.verbs.audit import AuditVerbs
+from fleethand_dispatcher.verbs.commands import CommandVerbs
+from fleethand_dispatcher.verbs.freeze import FreezeVerbs
 from fleethand_dispatcher.verbs.managed_instances import ManagedInstanceVerbs
+from fleethand_dispatcher.verbs.principals import PrincipalVerbs
 from fleethand_dispatcher.verbs.reports import ReportVerbs
+from fleethand_dispatcher.verbs.signing_keys import SigningKeyVerbs
 
 
-class Dispatcher(ActivationVerbs, ManagedInstanceVerbs, ReportVerbs):
+@authorized
+class Dispatcher(
+    ActivationVerbs,
+    AuditVerbs,
+    CommandVerbs,
+    FreezeVerbs,
+    ManagedInstanceVerbs,
+    PrincipalVerbs,
+    ReportVerbs,
+    SigningKeyVerbs,
+):
     """Runs commands on a fleet and tells what became of them.
+
+    What each verb needs of the caller's policies is the table in `authorization.py`, which every call passes.
 
     Args:
         redis_url: the server; without it, the one of *settings*.
         settings: everything else; the defaults are fine.
         keyring: the control plane's keys; without it, those in the folder that *settings* name.
+        api_key: of the principal whose policies count; without it and one in *settings*, everything is allowed.
 
     Every method raises `RequestError` with the API's code for a request that cannot be met, and
     `ServerUnavailableError` when Redis cannot be reached.
     """
 
     def __init__(
-        self, redis_url: str | None = None, *, settings: Settings | None = None, keyring: Keyring | None = None
+        self,
+        redis_url: str | None = None,
+        *,
+        settings: Settings | None = None,
+        keyring: Keyring | None = None,
+        api_key: str | None = None,
     ) -> None:
         self._settings = settings or Settings()
         self._keyring = keyring or Keyring.load(self._settings.keys_path())
-        self._store = Store.at(redis_url or self._settings.redis_url, self._keyring.vault)
-        courier = Courier(self._store, RedisOrderBus(self._store.client), self._settings)
+        self._store = Store.at(self._settings.server_url(redis_url or ""), self._keyring.vault)
+        bus = RedisOrderBus(self._store.client)
+        courier = Courier(self._store, bus, self._settings)
+        self._directives = Directives(self._store, bus, self._keyring)
+        self._principals = Principals(self._store.principals)
+        self._gate = Gate(
+            self._store,
+            self._settings,
+            self._directives,
+            api_key=self._settings.api_key if api_key is None else api_key,
+        )
         self._catalogue = Catalogue(self._store, self._settings)
         writer = LetterWriter(self._keyring, Peers(self._store.hosts))
         self._runner = Runner(self._store, writer, courier, self._catalogue, self._settings)
@@ -107,89 +141,6 @@ class Dispatcher(ActivationVerbs, ManagedInstanceVerbs, ReportVerbs):
         self._store.close()
 
     @guarded
-    def create_command(
-        self,
-        *,
-        name: str,
-        command_content: str,
-        type: str = CommandType.SHELL,  # noqa: A002
-        content_encoding: str = "PlainText",
-        description: str = "",
-        working_dir: str = "",
-        timeout_s: int = 60,
-        enable_parameter: bool = False,
-        interpolation: str = Interpolation.TEXT,
-        parameter_definitions: Sequence[ParameterDefinition | Mapping[str, Any]] = (),
-        client_token: str | None = None,
-    ) -> Command:
-        """Keep a command; nothing runs (spec 2.1).
-
-        Args:
-            command_content: the script; with `{{name}}` in it where *enable_parameter* is true.
-            content_encoding: `PlainText`, or `Base64` for content that is encoded.
-            interpolation: `text` puts values into the content, `env` into environment variables it refers to.
-        """
-        values = {
-            "name": name,
-            "command_content": command_content,
-            "type": type,
-            "content_encoding": content_encoding,
-            "description": description,
-            "working_dir": working_dir,
-            "timeout_s": timeout_s,
-            "enable_parameter": enable_parameter,
-            "interpolation": interpolation,
-            "parameter_definitions": tuple(parameter_definitions),
-        }
-        return content.mask_defaults(self._runner.create_once(values, client_token))
-
-    @guarded
-    def modify_command(
-        self,
-        command_id: str,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        working_dir: str | None = None,
-        timeout_s: int | None = None,
-    ) -> Command:
-        """Change what may be changed of a kept command; for another content or type, clone it (spec 2.2)."""
-        values = {"name": name, "description": description, "working_dir": working_dir, "timeout_s": timeout_s}
-        return content.mask_defaults(self._catalogue.modify(command_id, values))
-
-    @guarded
-    def clone_command(self, command_id: str, **changes: Any) -> Command:
-        """Keep a copy of a command; *changes* are arguments of `create_command`."""
-        return content.mask_defaults(self._catalogue.clone(command_id, changes))
-
-    @guarded
-    def delete_command(self, command_id: str) -> None:
-        """Remove a kept command; past results stay (spec 2.3)."""
-        self._catalogue.delete(command_id)
-
-    @guarded
-    def describe_commands(
-        self,
-        *,
-        command_id: str | None = None,
-        name: str | None = None,
-        description: str | None = None,
-        type: str | None = None,  # noqa: A002
-        max_results: int = 10,
-        next_token: str = "",
-    ) -> Page[Command]:
-        """List kept commands, newest first; `*` in *name* and *description* stands for anything (spec 2.4)."""
-        page = self._catalogue.describe(
-            command_id=command_id,
-            name=name,
-            description=description,
-            type=type,
-            max_results=max_results,
-            next_token=next_token,
-        )
-        return Page(items=[content.mask_defaults(command) for command in page.items], next_token=page.next_token)
-
-    @guarded
     def run_command(
         self,
         *,
@@ -225,7 +176,8 @@ class Dispatcher(ActivationVerbs, ManagedInstanceVerbs, ReportVerbs):
             "parameter_definitions": tuple(parameter_definitions),
         }
         request, targets = _split(invoke)
-        return self._handle(self._runner.run(command, request, targets, keep=keep_command))
+        admission = self._gate.admission("ecs:RunCommand")
+        return self._handle(self._runner.run(command, request, targets, keep=keep_command, admission=admission))
 
     @guarded
     def invoke_command(
@@ -243,7 +195,8 @@ class Dispatcher(ActivationVerbs, ManagedInstanceVerbs, ReportVerbs):
         """
         request, targets = _split(invoke)
         overrides = {"timeout_s": timeout_s, "working_dir": working_dir}
-        return self._handle(self._runner.invoke(command_id, request, targets, overrides))
+        admission = self._gate.admission("ecs:InvokeCommand", f"command/{command_id}")
+        return self._handle(self._runner.invoke(command_id, request, targets, overrides, admission=admission))
 
     def _handle(self, started: Started) -> Invocation:
         return Invocation(self, started.invoke_id, started.command_id)
@@ -251,7 +204,7 @@ class Dispatcher(ActivationVerbs, ManagedInstanceVerbs, ReportVerbs):
     @guarded
     def retry_invocation(self, invoke_id: str, *, only: Sequence[str] = RETRY_BY_DEFAULT) -> Invocation:
         """Run the same command again on just the instances whose status is one of *only*."""
-        return self._handle(self._runner.retry(invoke_id, only))
+        return self._handle(self._runner.retry(invoke_id, only, admission=self._gate.admission("ecs:RunCommand")))
 
     @guarded
     def stop_invocation(self, invoke_id: str, *, instance_ids: Sequence[str] = ()) -> dict[str, StopDisposition]:

@@ -49,7 +49,8 @@ class SigningKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Tell whether it may sign at this time."""
         key = self.key
         is_over = key.not_after_ms is not None and at_ms > key.not_after_ms
-        return key.revoked_at_ms is None and key.not_before_ms <= at_ms and not is_over
+        is_revoked = key.revoked_at_ms is not None and at_ms >= key.revoked_at_ms
+        return not is_revoked and key.not_before_ms <= at_ms and not is_over
 
 
 class Keyring:
@@ -69,6 +70,7 @@ class Keyring:
         self.signing_keys = tuple(signing_keys)
         self._public_halves = tuple(public_halves)
         self._signers: dict[str, Signer] = {}
+        self._changed_ns = self._last_change()
 
     @classmethod
     def create(cls, folder: Path, *, name: str = "first", command: Sequence[str] = ()) -> "Keyring":
@@ -103,9 +105,7 @@ class Keyring:
         vault_keys = [_decode(folder / _VAULT, line) for line in _read(folder / _VAULT).split()]
         secret = _decode(folder / _BOX, _read(folder / _BOX).strip())
         box = BoxKeys(public=sealing.public_of(secret), secret=secret)
-        paths = sorted((folder / _SIGNING).glob("*.json")) if (folder / _SIGNING).is_dir() else []
-        halves = [_read_public_key(path) for path in sorted((folder / _PUBLIC).glob("*.json"))]
-        return cls(folder, Vault(vault_keys), box, [_read_signing_key(path) for path in paths], halves)
+        return cls(folder, Vault(vault_keys), box, _read_signing_keys(folder), _read_public_keys(folder))
 
     def add(self, key: SigningKey) -> None:
         """Keep one more signing key, or another state of one.
@@ -123,6 +123,25 @@ class Keyring:
             raise KeyringError(f"cannot keep the key {key.key.name} in {path.parent}: {error.strerror}") from error
         self.signing_keys = (*(k for k in self.signing_keys if k.key.name != key.key.name), key)
 
+    def refresh(self) -> None:
+        """Take in the signing keys that another process made or revoked meanwhile.
+
+        Raises:
+            KeyringError: one cannot be read.
+        """
+        changed_ns = self._last_change()
+        if changed_ns != self._changed_ns:
+            self.signing_keys = tuple(_read_signing_keys(self.folder))
+            self._public_halves = tuple(_read_public_keys(self.folder))
+            self._changed_ns = changed_ns
+
+    def _last_change(self) -> int:
+        """Return when a key was last put into the folder; each is written beside its place and moved there."""
+        try:
+            return (self.folder / _SIGNING).stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def public_keys(self) -> list[PublicKey]:
         """Return the keys that hosts are told of, the revoked ones too; where nothing signs, by their public halves."""
         known = {half.name: half for half in self._public_halves}
@@ -135,6 +154,7 @@ class Keyring:
         Raises:
             KeyringError: none may.
         """
+        self.refresh()
         usable = [key for key in self.signing_keys if key.is_usable(at_ms) and name in (None, key.key.name)]
         if not usable and name is not None:
             raise KeyringError(f"cannot sign with the key {name!r}: {self.folder} has no such key that is valid now")
@@ -198,6 +218,14 @@ def _decode(path: Path, text: bytes) -> bytes:
     if len(key) != KEY_BYTES:
         raise KeyringError(f"cannot use {path}: it must hold a key of {KEY_BYTES} bytes in Base64")
     return key
+
+
+def _read_signing_keys(folder: Path) -> list[SigningKey]:
+    return [_read_signing_key(path) for path in sorted((folder / _SIGNING).glob("*.json"))]
+
+
+def _read_public_keys(folder: Path) -> list[PublicKey]:
+    return [_read_public_key(path) for path in sorted((folder / _PUBLIC).glob("*.json"))]
 
 
 def _read_public_key(path: Path) -> PublicKey:

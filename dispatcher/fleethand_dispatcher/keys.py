@@ -23,11 +23,16 @@
 | `fleethand:token:<verb>:<token>` | string, what a client token stands for; gone after a day |
 | `fleethand:hosts` | hash, instance id to what was agreed with it when it was enrolled (sealed) |
 | `fleethand:hosts:version` | number that grows whenever a host is enrolled or gone |
+| `fleethand:principals` | hash, name to who may use an API key, with the keys' digests and policies (sealed) |
+| `fleethand:policies` | hash, name to a policy document (sealed) |
+| `fleethand:principals:version` | number that grows whenever a principal or a policy changes |
 | `fleethand:machine:<mark>` | set, instances enrolled with one machine id; the mark is the vault's |
 | `fleethand:activations` | hash, activation id to the activation (sealed) |
 | `fleethand:activation:<a>` | hash `registered`, `deregistered`, `failures` of one activation |
 | `fleethand:enrolment:<e>` | hash `body`, `counted`, `until`, `answer` of an enrolment under way, for a while |
 | `fleethand:registrar` | string, URL and pin of the registration service (sealed) |
+| `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
+| `fleethand:directives` | sorted set, directives with their tokens (JSON) by sequence |
 | `fleethand:directives` | sorted set, directives with their tokens (JSON) by sequence |
 | `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
 | `fleethand:results` | number of rows held |
@@ -51,6 +56,13 @@ SEEN = "fleethand:seen"
 INVOKED = "fleethand:invoked"
 HOSTS = "fleethand:hosts"
 HOSTS_VERSION = "fleethand:hosts:version"
+PRINCIPALS = "fleethand:principals"
+POLICIES = "fleethand:policies"
+PRINCIPALS_VERSION = "fleethand:principals:version"
+ACTIVATIONS = "fleethand:activations"
+REGISTRAR = "fleethand:registrar"
+AUDIT = "fleethand:audit"
+DIRECTIVES = "fleethand:directives"
 ACTIVATIONS = "fleethand:activations"
 REGISTRAR = "fleethand:registrar"
 DIRECTIVES = "fleethand:directives"

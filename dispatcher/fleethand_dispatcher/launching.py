@@ -1,6 +1,7 @@
 """From a checked request to recorded rows and published orders: the way that every invocation takes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,6 +27,14 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     targets: Targets
     now_ms: int
     """When the targets were looked at: the invocation's beginning."""
+
+
+class Admission(NamedTuple):
+    """Who asks for a launch, and the check that it must pass when its targets are known."""
+
+    actor: str
+    check: Callable[[str, Launch], None]
+    """Given the invocation's id, empty for a dry run; refuses with a RequestError."""
 
 
 class Launcher:

@@ -48,10 +48,10 @@ class Grant(NamedTuple):
     def words(self) -> list[str]:
         """Return the grant as `ACL SETUSER` wants it."""
         return [
-            "resetchannels",
             *(f"~{pattern}" for pattern in self.keys),
             *(f"%R~{pattern}" for pattern in self.read),
             *(f"%W~{pattern}" for pattern in self.write),
+            "resetchannels",  # a server may give new users all of them
             *(f"&{pattern}" for pattern in self.channels),
             "-@all",
             *(f"+{command}" for command in self.commands),
@@ -117,7 +117,7 @@ _REGISTRAR = (
 )
 _DASHBOARD = (
     Grant((*_CONNECT, "multi", "exec")),
-    Grant(("psubscribe", "punsubscribe"), channels=(f"{_EVENTS}*",)),
+    Grant(("psubscribe",), channels=(f"{_EVENTS}*",)),
     Grant(("llen",), read=("fleethand:unused",)),
 )
 

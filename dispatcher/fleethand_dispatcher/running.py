@@ -15,7 +15,7 @@ from fleethand_dispatcher.api_errors import refusal
 from fleethand_dispatcher.catalogue import Catalogue
 from fleethand_dispatcher.changes import Change
 from fleethand_dispatcher.courier import Courier
-from fleethand_dispatcher.launching import Launch, Launcher
+from fleethand_dispatcher.launching import Admission, Launch, Launcher
 from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.models import Command, StopDisposition
 from fleethand_dispatcher.requests import (
@@ -73,7 +73,13 @@ class Runner:
         return self._catalogue.get(started.command_id)
 
     def run(
-        self, command: Mapping[str, Any], invoke: Mapping[str, Any], targets: Mapping[str, Any], *, keep: bool
+        self,
+        command: Mapping[str, Any],
+        invoke: Mapping[str, Any],
+        targets: Mapping[str, Any],
+        *,
+        keep: bool,
+        admission: Admission,
     ) -> Started:
         """Make a command, kept or not, and run it."""
         request = parse(InvokeRequest, invoke)
@@ -82,11 +88,19 @@ class Runner:
         if keep and not made.name:
             raise refusal("MissingParameter.Name", "A kept command needs a name.")
         aim = parse(TargetsRequest, targets)
-        digest = _digest("run", made.model_dump_json(exclude={"command_id", "creation_time"}), request, aim, str(keep))
+        digest = _digest(
+            "run",
+            made.model_dump_json(exclude={"command_id", "creation_time"}),
+            request,
+            aim,
+            str(keep),
+            admission.actor,
+        )
 
         def start(plan: Started) -> Started:
             command = made.model_copy(update={"command_id": plan.command_id})
             launch = self._prepare(command, request, aim)
+            admission.check("" if request.dry_run else plan.invoke_id, launch)
             if request.dry_run:
                 return NOTHING
             self._count_today(launch.now_ms)
@@ -97,16 +111,24 @@ class Runner:
         return self._once("run_command", request.client_token, digest, _plan(made.command_id), start)
 
     def invoke(
-        self, command_id: str, invoke: Mapping[str, Any], targets: Mapping[str, Any], overrides: Mapping[str, Any]
+        self,
+        command_id: str,
+        invoke: Mapping[str, Any],
+        targets: Mapping[str, Any],
+        overrides: Mapping[str, Any],
+        *,
+        admission: Admission,
     ) -> Started:
         """Run a kept command, with its own timeout and directory unless *overrides* has others."""
         request = parse(InvokeRequest, invoke)
         aim = parse(TargetsRequest, targets)
         command = self._override(self._catalogue.get(command_id), overrides)
-        digest = _digest("invoke", command.command_id, request, aim, repr(sorted(overrides.items())))
+        given = repr(sorted(overrides.items()))
+        digest = _digest("invoke", command.command_id, request, aim, given, admission.actor)
 
         def start(plan: Started) -> Started:
             launch = self._prepare(command, request, aim)
+            admission.check("" if request.dry_run else plan.invoke_id, launch)
             if request.dry_run:
                 return NOTHING
             self._count_today(launch.now_ms)
@@ -114,7 +136,7 @@ class Runner:
 
         return self._once("invoke_command", request.client_token, digest, _plan(command_id), start)
 
-    def retry(self, invoke_id: str, only: Sequence[str]) -> Started:
+    def retry(self, invoke_id: str, only: Sequence[str], *, admission: Admission) -> Started:
         """Run the same once more on the instances that are in one of the statuses *only*."""
         statuses = set(check_statuses(only))
         head = self._store.invocations.head(invoke_id)
@@ -133,9 +155,11 @@ class Runner:
         now_ms = self._store.now_ms()
         targets = self._resolve(TargetsRequest(instance_ids=tuple(instance_ids)), now_ms)
         order: messages.ExecutionOrder = messages.decode_order(body)
-        self._count_today(now_ms)
         launch = Launch(snapshot=head.snapshot, parameters=order.parameters, targets=targets, now_ms=now_ms)
-        return self._launch(_plan(head.snapshot.command_id).invoke_id, launch, counted=False)
+        plan = _plan(head.snapshot.command_id)
+        admission.check(plan.invoke_id, launch)
+        self._count_today(now_ms)
+        return self._launch(plan.invoke_id, launch, counted=False)
 
     def preview(self, targets: Mapping[str, Any]) -> Targets:
         """Return which instances a call would reach."""

@@ -45,7 +45,7 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
         """Open the records; Celery's own entries are not wanted."""
         self._settings = settings_from_environment()
         self._keyring = Keyring.load(self._settings.keys_path())
-        self._store = Store.at(self._settings.redis_url, self._keyring.vault)
+        self._store = Store.at(self._settings.server_url(), self._keyring.vault)
         self._lease = Lease(self._store.client)
 
     def tick(self, *_: Any, **__: Any) -> float:

@@ -3,8 +3,10 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
-from fleethand_common import limits
+from fleethand_common import limits, tls
 from fleethand_common.settings import setting
 
 
@@ -13,7 +15,12 @@ class Settings:
     """What an operator may change about the dispatcher, the aggregator, the beat, the dashboard and the CLI."""
 
     redis_url: str = setting("redis://127.0.0.1:6379/0", help="the Redis or Valkey server", secret=True)
+    tls_ca_certs: str = setting("", help="file of the certificate authorities that a rediss:// server is checked with")
+    tls_certfile: str = setting("", help="file of the certificate that the control plane shows to a rediss:// server")
+    tls_keyfile: str = setting("", help="file of that certificate's key")
     keys_dir: str = setting("", help="folder of the control plane's keys; /etc/fleethand/keys, or as a user ~/.config")
+    api_key: str = setting("", help="API key of the principal whose policies count", secret=True)
+    require_principal: bool = setting(False, help="refuse whoever shows no API key")  # noqa: FBT003 - a default
     region_id: str = setting("local", help="value of {{ACS::RegionId}}")
     account_id: str = setting("0", help="value of {{ACS::AccountId}}")
 
@@ -70,6 +77,29 @@ class Settings:
     dashboard_workers: int = setting(20_000, help="hosts that the dashboard remembers")
     dashboard_tasks: int = setting(50_000, help="executions that the dashboard remembers")
     dashboard_offline_s: int = setting(86_400, help="seconds after which the dashboard forgets an offline host")
+
+    def server_url(self, url: str = "") -> str:
+        """Return the URL of the server, or *url* in its place, with what TLS needs as redis-py reads it.
+
+        Raises:
+            SettingsError: a file cannot be read, or nothing would be encrypted though files are given.
+        """
+        url = url or self.redis_url
+        options = self.ssl_options(url)
+        if options is None:
+            return url
+        named = {**options, "ssl_cert_reqs": "required"}
+        return f"{url}{'&' if '?' in url else '?'}{urlencode(named)}"
+
+    def ssl_options(self, url: str) -> dict[str, Any] | None:
+        """Return redis-py's options for TLS to *url*; None without TLS, and where the URL itself says what to check.
+
+        Raises:
+            SettingsError: as `server_url`.
+        """
+        if "ssl_cert_reqs" in url:
+            return None
+        return tls.ssl_options(url, ca_certs=self.tls_ca_certs, certfile=self.tls_certfile, keyfile=self.tls_keyfile)
 
     def keys_path(self) -> Path:
         """Return the folder of the control plane's keys."""

@@ -15,6 +15,7 @@ from fleethand_dispatcher.event_records import EventRecords
 from fleethand_dispatcher.host_records import HostRecords
 from fleethand_dispatcher.instance_records import InstanceRecords
 from fleethand_dispatcher.invocation_records import InvocationRecords
+from fleethand_dispatcher.principal_records import PrincipalRecords
 from fleethand_dispatcher.security_records import SecurityRecords
 from fleethand_dispatcher.vault import Vault
 
@@ -42,6 +43,7 @@ class Store:
         self.audit = AuditLog(client, vault)
         self.activations = ActivationRecords(client, vault)
         self.hosts = HostRecords(client, vault)
+        self.principals = PrincipalRecords(client, vault)
         self.directives = DirectiveRecords(client)
         self.commands = CommandRecords(client, vault)
         self.invocations = InvocationRecords(client, vault)

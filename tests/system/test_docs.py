@@ -11,8 +11,9 @@ from documents import Step, fits, read
 from processes import MARK, Programs, clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
+OWN_SERVER = "use-tls.md"  # test_tls.py runs it, on a server that speaks TLS
 PAGES = sorted(path for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")) if "reference" not in path.parts)
-RUNNABLE = [page for page in PAGES if read(page)[0]]
+RUNNABLE = [page for page in PAGES if read(page)[0] and page.name != OWN_SERVER]
 STEP_TIMEOUT_S = 90
 
 

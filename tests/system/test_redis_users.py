@@ -146,6 +146,7 @@ def test_command_line_does_all_it_must_under_the_dispatchers_user(guarded: Guard
 def test_command_line_makes_users_that_work_and_are_kept(guarded: Guarded) -> None:
     """It prints the URL once; who may not make users is told so."""
     server = guarded.fleet.server
+    guarded.url(Role.DISPATCHER)
     url = guarded.cli("user", "create", "aggregator", url=server.url).stdout.strip()
     host = json.loads(guarded.cli("user", "create", "--host", "web-1", "--json", url=server.url).stdout)
     server.stop()
@@ -154,7 +155,8 @@ def test_command_line_makes_users_that_work_and_are_kept(guarded: Guarded) -> No
         with redis.Redis.from_url(made) as client:
             assert client.ping()
     assert host["kept"]
-    assert ["fleethand-aggregator", "host-web-1"] == guarded.cli("user", "list", url=server.url).stdout.split()
+    names = ["fleethand-aggregator", "fleethand-dispatcher", "host-web-1"]
+    assert names == guarded.cli("user", "list", url=server.url).stdout.split()
     guarded.cli("user", "delete", host["user"], url=server.url)
     with redis.Redis.from_url(host["url"]) as client, pytest.raises(redis.AuthenticationError):
         client.ping()

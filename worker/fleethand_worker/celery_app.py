@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +13,7 @@ from celery.worker import state
 from celery.worker.worker import WorkController
 from kombu.entity import Exchange, Queue
 
-from fleethand_common import celery_config, messages
+from fleethand_common import celery_config, messages, tls
 from fleethand_worker import broker
 from fleethand_worker.admission import Admission
 from fleethand_worker.broker import BrokerLine
@@ -152,15 +151,12 @@ def _transport_options(settings: WorkerSettings) -> dict[str, Any]:
 
 
 def _tls(settings: WorkerSettings) -> dict[str, Any] | None:
-    if not settings.redis_url.startswith("rediss://"):
-        return None
-    files = {
-        "ssl_ca_certs": settings.tls_ca_certs,
-        "ssl_certfile": settings.tls_certfile,
-        "ssl_keyfile": settings.tls_keyfile,
-    }
-    # Without this, rediss:// checks nothing.
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **{name: path for name, path in files.items() if path}}
+    return tls.ssl_options(
+        settings.redis_url,
+        ca_certs=settings.tls_ca_certs,
+        certfile=settings.tls_certfile,
+        keyfile=settings.tls_keyfile,
+    )
 
 
 class _HostTask(Task):  # type: ignore[misc]

@@ -16,6 +16,7 @@ from celery.worker.state import SOFTWARE_INFO, active_requests, all_total_count,
 
 from fleethand_common.clock import elapsed_s
 from fleethand_common.messages import Refusal
+from fleethand_common.tls import explained
 from fleethand_worker.broker import ERRORS, REFUSALS
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,8 @@ class HostConsumer(Consumer):  # type: ignore[misc]
                 connection.connect()
                 break
             except ERRORS as error:
-                logger.warning("event=not_connected broker=%s reason=%s", connection.as_uri(), type(error).__name__)
+                name, text = type(error).__name__, explained(error)
+                logger.warning("event=not_connected broker=%s reason=%s text=%r", connection.as_uri(), name, text)
                 connection.release()
                 if isinstance(error, REFUSALS):
                     self.app.farewell.refused()

@@ -31,6 +31,12 @@ _OURS = {
     "config": "config:config",
     "doctor": "doctor:doctor",
     "aggregator": "aggregator:aggregator",
+    "principal": "principal:principal",
+    "policy": "policy:policy",
+    "audit": "audit:audit",
+    "keys": "keys:keys",
+    "freeze": "freeze:freeze",
+    "unfreeze": "freeze:unfreeze",
     "registrar": "registrar:registrar",
     "user": "user:user",
 }
@@ -39,6 +45,7 @@ _SECTIONS = {
     "Run on the fleet": ("run", "invoke", "targets", "render"),
     "Look at what happened": ("results", "explain", "invocation"),
     "Keep": ("command", "activation", "instance"),
+    "Trust": ("principal", "policy", "keys", "freeze", "unfreeze", "audit"),
     "This machine": _STACK,
     "Operate": ("doctor", "config", "report", "aggregator", "registrar", "user"),
 }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 URL_VARIABLE = "FLEETHAND_REDIS_URL"
 DATA_VARIABLE = "FLEETHAND_DATA"
+KEY_VARIABLE = "FLEETHAND_API_KEY"
 CONFIG_VARIABLE = "FLEETHAND_CONFIG"
 _RUNNING = "(running)"
 
@@ -33,6 +34,7 @@ class Session:
     redis_url: str | None = None
     data: Path | None = None
     config: Path | None = None
+    api_key: str | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     connect: "Callable[[Settings], Dispatcher]" = _connect
 
@@ -80,14 +82,15 @@ class Session:
             raise click.UsageError("--redis-url and --data name two servers; give one of them.")
         data, origin = self._data()
         url = self.redis_url or (_url_of(data) if data else None)
-        flags = {"redis_url": url, "keys_dir": str(_keys_of(data)) if data else None}
+        api_key = self._api_key()
+        flags = {"redis_url": url, "keys_dir": str(_keys_of(data)) if data else None, "api_key": api_key}
         loaded, origins = load(Settings, flags=flags, environ=self.environ, file=self._config())
         if data:
             origins |= {"redis_url": origin, "keys_dir": origin}
         elif origins["redis_url"] == "default" and (running := _url_of_default()):
-            flags = {"redis_url": running, "keys_dir": str(_keys_of(_default_data()))}
-            loaded, _ = load(Settings, flags=flags, environ=self.environ, file=self._config())
-            origins |= dict.fromkeys(flags, f"{_default_data()} {_RUNNING}")
+            found = {"redis_url": running, "keys_dir": str(_keys_of(_default_data()))}
+            loaded, _ = load(Settings, flags={**found, "api_key": api_key}, environ=self.environ, file=self._config())
+            origins |= dict.fromkeys(found, f"{_default_data()} {_RUNNING}")
         return loaded, origins
 
     def _data(self) -> tuple[Path | None, str]:
@@ -96,6 +99,15 @@ class Session:
         if self.redis_url is None and not self.environ.get(URL_VARIABLE) and (text := self.environ.get(DATA_VARIABLE)):
             return Path(text), f"{DATA_VARIABLE}={text}"
         return None, ""
+
+    def _api_key(self) -> str | None:
+        """Return the API key of the command line, or that of the file which it names."""
+        if self.api_key is None or not self.api_key.startswith("@"):
+            return self.api_key
+        try:
+            return Path(self.api_key[1:]).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise click.UsageError(f"cannot read the API key: {error}.") from error
 
     def _config(self) -> Path | None:
         text = self.environ.get(CONFIG_VARIABLE)
@@ -145,6 +157,7 @@ def _connection_options() -> list[click.Option]:
         ("--redis-url", "URL", str, f"The Redis or Valkey server.  [env {URL_VARIABLE}]"),
         ("--data", "DIR", folder, f"Or the data directory of 'fleethand up'.  [env {DATA_VARIABLE}]"),
         ("--config", "FILE", file, f"A TOML file of settings.  [env {CONFIG_VARIABLE}]"),
+        ("--api-key", "KEY|@FILE", str, f"Act as the principal of this API key.  [env {KEY_VARIABLE}]"),
     ]
     return [
         click.Option([flag], metavar=metavar, type=kind, help=text, expose_value=False, callback=_remember)

@@ -50,7 +50,7 @@ def _users(session: Session) -> "Iterator[tuple[RedisUsers, str]]":
     from fleethand_dispatcher.redis_users import RedisUsers  # noqa: PLC0415
 
     url = session.admin_url()
-    client = connect(url)
+    client = connect(session.settings()[0].server_url(url))
     try:
         with translated():
             yield RedisUsers(client), url

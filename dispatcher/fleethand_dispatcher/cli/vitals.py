@@ -60,7 +60,7 @@ def _look(settings: "Settings") -> Vitals:
     from fleethand_dispatcher.lease import Lease  # noqa: PLC0415
     from fleethand_dispatcher.store import Store  # noqa: PLC0415
 
-    store = Store.at(settings.redis_url, Keyring.load(settings.keys_path()).vault)
+    store = Store.at(settings.server_url(), Keyring.load(settings.keys_path()).vault)
     try:
         store.now_ms()  # connects, so that the next one is only the round trip
         began_s = elapsed_s()

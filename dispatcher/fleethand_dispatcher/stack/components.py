@@ -53,7 +53,8 @@ def other_components(data: DataDir, plan: Plan, urls: Mapping[str, str]) -> list
         urls: by which each part connects, as its own user.
     """
     full = {**os.environ, "FLEETHAND_KEYS_DIR": str(data.keys)}
-    full.pop("FLEETHAND_DATA", None)
+    for name in ("FLEETHAND_DATA", "FLEETHAND_TLS_CA_CERTS", "FLEETHAND_TLS_CERTFILE", "FLEETHAND_TLS_KEYFILE"):
+        full.pop(name, None)  # they belong to another server
     environ = {name: value for name, value in full.items() if not name.startswith("FLEETHAND_DASHBOARD_")}
     found = [Component(name="aggregator", role="aggregator", argv=_control("aggregator"), environ=environ)]
     found += [_worker(data, name, environ) for name in worker_names(plan.workers)]

@@ -18,9 +18,10 @@ def app_of(**changes: object) -> HostApp:
 
 def test_certificate_is_checked_when_the_url_says_tls() -> None:
     """A bare rediss:// URL checks nothing in kombu."""
-    app = app_of(redis_url="rediss://localhost:1/0", tls_ca_certs="/ca.pem")
+    app = app_of(redis_url="rediss://localhost:1/0", tls_ca_certs=__file__)
+    checks = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
     with app.connection_for_read() as connection:
-        assert connection.ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_ca_certs": "/ca.pem"}
+        assert connection.ssl == {**checks, "ssl_ca_certs": __file__}
     assert not app_of().conf.broker_use_ssl
 
 
