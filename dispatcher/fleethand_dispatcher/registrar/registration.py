@@ -121,7 +121,12 @@ class Registration:
     def deregister(self, request: HostRequest, source: Address) -> HostState:
         """End the enrolment of a host that proves its key."""
         host = self._proven(request, "deregister")
-        self._managed.deregister(host.instance_id, by=host.instance_id, source=str(source))
+        self._managed.deregister(host.instance_id)
+        self._store.audit.append(
+            AuditEvent(
+                action="host.deregistered", actor=host.instance_id, targets=[host.instance_id], source=str(source)
+            )
+        )
         return HostState(instance_id=host.instance_id, enrolled=False)
 
     def status(self, request: HostRequest) -> HostState:
