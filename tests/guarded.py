@@ -10,7 +10,7 @@ import redis
 
 from fleet import DURABLE, Fleet
 from fleethand_dispatcher.dispatcher import Dispatcher
-from fleethand_dispatcher.redis_rules import Role
+from fleethand_dispatcher.redis_roles import Role
 from fleethand_dispatcher.redis_users import RedisUser, RedisUsers
 from fleethand_dispatcher.settings import Settings
 from processes import BIN, Program, Programs, clean_environment

@@ -4,6 +4,7 @@ Everything that may be wrong with a request is found before anything is sent, an
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -90,9 +91,10 @@ class Dispatcher(
         keyring: Keyring | None = None,
         api_key: str | None = None,
     ) -> None:
-        self._settings = settings or Settings()
+        settings = settings or Settings()
+        self._settings = replace(settings, redis_url=redis_url) if redis_url else settings
         self._keyring = keyring or Keyring.load(self._settings.keys_path())
-        self._store = Store.at(self._settings.server_url(redis_url or ""), self._keyring.vault)
+        self._store = Store.at(self._settings.server_url(), self._keyring.vault)
         bus = RedisOrderBus(self._store.client)
         courier = Courier(self._store, bus, self._settings)
         self._directives = Directives(self._store, bus, self._keyring)
@@ -126,7 +128,9 @@ class Dispatcher(
         )
 
         folder = default_data_dir() if data is None else Path(data)
-        return cls(resolve_redis_url(folder), keyring=Keyring.load(DataDir(folder).keys))
+        users_url = resolve_redis_url(folder, admin=True)
+        settings = Settings(redis_url=resolve_redis_url(folder), users_redis_url=users_url)
+        return cls(settings=settings, keyring=Keyring.load(DataDir(folder).keys))
 
     def __enter__(self) -> "Dispatcher":
         return self

@@ -37,6 +37,7 @@
 | `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
 | `fleethand:results` | number of rows held |
 | `fleethand:day:<date>` | number of invocations of that day; gone after two |
+| `fleethand:beat` | hash `holder`, `epoch`, `at_ms`, `until_ms`: the lease on the beat, and its sign of life |
 | `fleethand:aggregators` | hash, aggregator id to when it last took reports |
 | `fleethand:reports:taken:<a>` | list, reports that aggregator has taken and not yet applied |
 | `fleethand:reports:dead` | list, reports set aside, with the reason |
@@ -68,6 +69,7 @@ REGISTRAR = "fleethand:registrar"
 DIRECTIVES = "fleethand:directives"
 AUDIT = "fleethand:audit"
 RESULTS = "fleethand:results"
+BEAT = "fleethand:beat"
 AGGREGATORS = "fleethand:aggregators"
 TAKEN_PREFIX = "fleethand:reports:taken:"
 DEAD_REPORTS = "fleethand:reports:dead"

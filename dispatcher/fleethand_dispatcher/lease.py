@@ -1,16 +1,14 @@
 """The lease on the beat: who of several works, on the server's clock, and when it last did.
 
-The key `fleethand:beat` is a hash of `holder`, `epoch`, `at_ms` and `until_ms`; it is also the beat's sign of life.
+Its key is also the beat's sign of life.
 """
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from fleethand_dispatcher import scripts
+from fleethand_dispatcher import keys, scripts
 
 if TYPE_CHECKING:
     import redis
-
-KEY = "fleethand:beat"
 
 
 class Holder(NamedTuple):
@@ -33,16 +31,16 @@ class Lease:
 
     def take(self, name: str, for_ms: int) -> Holder:
         """Take or renew the lease if nobody else holds it; returns who holds it now."""
-        answer = cast("list[bytes | int]", self._script(keys=[KEY], args=[name, for_ms]))
+        answer = cast("list[bytes | int]", self._script(keys=[keys.BEAT], args=[name, for_ms]))
         return _holder(answer)
 
     def give_back(self, name: str) -> None:
         """Let the next one take it at once, if it is ours."""
-        self._script(keys=[KEY], args=[name, 0])
+        self._script(keys=[keys.BEAT], args=[name, 0])
 
     def holder(self) -> Holder | None:
         """Return who took it last, None if nobody ever did."""
-        facts = cast("list[bytes | None]", self._client.hmget(KEY, ["holder", "epoch", "at_ms", "until_ms"]))
+        facts = cast("list[bytes | None]", self._client.hmget(keys.BEAT, ["holder", "epoch", "at_ms", "until_ms"]))
         known = [fact for fact in facts if fact is not None]
         return _holder(known) if len(known) == len(facts) else None
 

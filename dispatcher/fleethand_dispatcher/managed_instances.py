@@ -94,9 +94,9 @@ class ManagedInstances:
         shown = self._read([instance_id])[0]
         if not self._store.hosts.delete(instance_id):
             raise refusal("InvalidInstance.NotFound", f"{instance_id!r} is not enrolled any more.")
-        users = RedisUsers(self._store.client)
-        if host.redis_user and users.delete_host(host.redis_user):
-            users.save()
+        with RedisUsers.of(self._settings) as users:
+            if host.redis_user and users.delete_host(host.redis_user):
+                users.save()
         self._end_rows(instance_id)
         self._store.instances.forget(instance_id)
         if host.activation_id:

@@ -50,9 +50,9 @@ class Provisioning:
     def provision(self, values: Mapping[str, Any]) -> Provision:
         """Enrol a host; one that was enrolled under this id before is not any more."""
         request = parse(ProvisionRequest, values)
-        users = RedisUsers(self._store.client)
-        user = users.create_host(request.instance_id)
-        users.save()
+        with RedisUsers.of(self._settings) as users:
+            user = users.create_host(request.instance_id)
+            users.save()
         return self._enrolment.provision(
             request.instance_id,
             redis_url=user.url(self._settings.hosts_redis_url or self._settings.redis_url),

@@ -1,27 +1,28 @@
-"""The users of the Redis server: the only module that runs ACL commands. What each may do is in `redis_rules`."""
+"""The users of the Redis server: the only module that runs ACL commands. What each may do is in `redis_roles`."""
 
 import hashlib
 import logging
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from redis.exceptions import ResponseError
 
-from fleethand_dispatcher.redis_rules import (
-    HOST_PREFIX,
-    ROLE_PREFIX,
-    Role,
-    host_rules,
-    role_rules,
-    without_young_commands,
-)
+from fleethand_dispatcher.connection import connect
+from fleethand_dispatcher.redis_roles import Role
+from fleethand_dispatcher.redis_rules import host_rules, role_rules, without_young_commands
+from fleethand_dispatcher.settings import Settings
 
 if TYPE_CHECKING:
     import redis
 
 logger = logging.getLogger(__name__)
 
+HOST_PREFIX = "host-"
+ROLE_PREFIX = "fleethand-"
+"""Both are needed: a host may be called `dispatcher`, or `default`."""
 _PASSWORD_BYTES = 32
 
 
@@ -44,6 +45,16 @@ class RedisUsers:
     def __init__(self, client: "redis.Redis") -> None:
         self._run: Any = cast("Any", client).execute_command
         self._db = int(client.connection_pool.connection_kwargs.get("db") or 0)
+
+    @classmethod
+    @contextmanager
+    def of(cls, settings: Settings) -> Iterator["RedisUsers"]:
+        """Open a connection that may make users, as *settings* name it, for a `with` statement."""
+        client = connect(settings.server_url(settings.users_redis_url))
+        try:
+            yield cls(client)
+        finally:
+            client.close()
 
     def create_host(self, instance_id: str) -> RedisUser:
         """Make the user of one host; one that it had before is over, with its connections."""

@@ -15,6 +15,9 @@ class Settings:
     """What an operator may change about the dispatcher, the aggregator, the beat, the dashboard and the CLI."""
 
     redis_url: str = setting("redis://127.0.0.1:6379/0", help="the Redis or Valkey server", secret=True)
+    users_redis_url: str = setting(
+        "", help="the same server's URL for who may make Redis users; redis_url if not given", secret=True
+    )
     tls_ca_certs: str = setting("", help="file of the certificate authorities that a rediss:// server is checked with")
     tls_certfile: str = setting("", help="file of the certificate that the control plane shows to a rediss:// server")
     tls_keyfile: str = setting("", help="file of that certificate's key")

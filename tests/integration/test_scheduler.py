@@ -6,7 +6,8 @@ import pytest
 
 from fleethand_common.clock import elapsed_s
 from fleethand_dispatcher.keyring import Keyring
-from fleethand_dispatcher.lease import KEY, Holder, Lease
+from fleethand_dispatcher.keys import BEAT as KEY
+from fleethand_dispatcher.lease import Holder, Lease
 from fleethand_dispatcher.scheduler import LEASE_MS
 from fleethand_dispatcher.store import Store
 from processes import Program, Programs

@@ -11,7 +11,8 @@ import redis
 from fleethand_common.celery_config import REPORTS_QUEUE
 from fleethand_common.states import InvocationStatus
 from fleethand_dispatcher import keys
-from fleethand_dispatcher.redis_rules import Role, host_rules, role_rules
+from fleethand_dispatcher.redis_roles import Role
+from fleethand_dispatcher.redis_rules import host_rules, role_rules
 from fleethand_dispatcher.redis_users import RedisUsers
 from guarded import Guarded, allowed_words, client_of, every_command, guarded_fleet, is_refused, refusal_of
 from processes import BIN
@@ -24,7 +25,7 @@ def guarded(tmp_path: Path) -> Iterator[Guarded]:
     """A fleet with a user per part; the test fails if the server refused anybody anything."""
     with guarded_fleet(tmp_path / "fleet", retention_results=1) as guarded:
         yield guarded
-        assert guarded.denied() == [], "extend redis_rules.py by what is really needed"
+        assert guarded.denied() == [], "extend redis_roles.py by what is really needed"
 
 
 def test_host_does_all_it_must_under_its_own_user(guarded: Guarded) -> None:
@@ -298,8 +299,9 @@ FOREIGN = {
         "HSET fleethand:aggregators x 1",
     ],
     Role.REGISTRAR: [
-        "HGET fleethand:inv:t-1 order",
-        "HMGET fleethand:inv:t-1 order",
+        "LPUSH fleethand:host:web-1:orders x",
+        "LPUSH fleethand:reports x",
+        "HGET fleethand:principals x",
         "HSET fleethand:command:c-1 body x",
         "HSET fleethand:directives x y",
     ],

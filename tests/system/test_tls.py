@@ -18,7 +18,7 @@ from fleethand_common.states import InvocationStatus
 from fleethand_dispatcher.dispatcher import Dispatcher
 from fleethand_dispatcher.enrolment import Enrolment
 from fleethand_dispatcher.keyring import Keyring, write_secret
-from fleethand_dispatcher.redis_rules import Role
+from fleethand_dispatcher.redis_roles import Role
 from fleethand_dispatcher.redis_users import RedisUsers
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store

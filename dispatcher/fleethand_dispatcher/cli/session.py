@@ -18,7 +18,6 @@ URL_VARIABLE = "FLEETHAND_REDIS_URL"
 DATA_VARIABLE = "FLEETHAND_DATA"
 KEY_VARIABLE = "FLEETHAND_API_KEY"
 CONFIG_VARIABLE = "FLEETHAND_CONFIG"
-_RUNNING = "(running)"
 
 
 def _connect(settings: "Settings") -> "Dispatcher":
@@ -60,19 +59,6 @@ class Session:
             )
         return loaded, origins
 
-    def admin_url(self) -> str:
-        """Return the URL of the server's own user where it is known, which is for a stack; else what `settings` found.
-
-        Raises:
-            UsageError: as `settings`.
-            SettingsError: as `settings`.
-        """
-        loaded, origins = self.settings()
-        data, _ = self._data()
-        if data is None and origins["redis_url"].endswith(_RUNNING):
-            data = _default_data()
-        return _admin_url_of(data) if data else loaded.redis_url
-
     def load(self) -> "tuple[Settings, dict[str, str]]":
         """Read the settings as they are; the URL may be the declared default, which `settings` does not accept."""
         from fleethand_common.settings import load  # noqa: PLC0415
@@ -86,11 +72,11 @@ class Session:
         flags = {"redis_url": url, "keys_dir": str(_keys_of(data)) if data else None, "api_key": api_key}
         loaded, origins = load(Settings, flags=flags, environ=self.environ, file=self._config())
         if data:
-            origins |= {"redis_url": origin, "keys_dir": origin}
+            origins |= dict.fromkeys(flags, origin)
         elif origins["redis_url"] == "default" and (running := _url_of_default()):
             found = {"redis_url": running, "keys_dir": str(_keys_of(_default_data()))}
             loaded, _ = load(Settings, flags={**found, "api_key": api_key}, environ=self.environ, file=self._config())
-            origins |= dict.fromkeys(found, f"{_default_data()} {_RUNNING}")
+            origins |= dict.fromkeys(found, f"{_default_data()} (running)")
         return loaded, origins
 
     def _data(self) -> tuple[Path | None, str]:
@@ -114,16 +100,16 @@ class Session:
         return self.config or (Path(text) if text else None)
 
 
-def _url_of(data: Path) -> str:
+def _flags_of(data: Path) -> dict[str, str | None]:
+    """Return the settings that a stack knows better than anybody else."""
+    urls: dict[str, str | None] = {"redis_url": _url_of(data), "users_redis_url": _url_of(data, admin=True)}
+    return {**urls, "keys_dir": str(_keys_of(data))}
+
+
+def _url_of(data: Path, *, admin: bool = False) -> str:
     from fleethand_dispatcher.stack.data_dir import resolve_redis_url  # noqa: PLC0415
 
-    return resolve_redis_url(data)
-
-
-def _admin_url_of(data: Path) -> str:
-    from fleethand_dispatcher.stack.data_dir import resolve_redis_url  # noqa: PLC0415
-
-    return resolve_redis_url(data, admin=True)
+    return resolve_redis_url(data, admin=admin)
 
 
 def _keys_of(data: Path) -> Path:

@@ -9,7 +9,8 @@ import click
 from fleethand_common.ids import is_instance_id
 from fleethand_dispatcher.cli import options, shapes, tables
 from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
-from fleethand_dispatcher.redis_rules import Role, host_rules, role_rules
+from fleethand_dispatcher.redis_roles import Role
+from fleethand_dispatcher.redis_rules import host_rules, role_rules
 
 if TYPE_CHECKING:
     from fleethand_dispatcher.redis_users import RedisUsers
@@ -46,16 +47,12 @@ def _named(role: str | None, host: str | None) -> Role | str:
 
 @contextmanager
 def _users(session: Session) -> "Iterator[tuple[RedisUsers, str]]":
-    from fleethand_dispatcher.connection import connect, translated  # noqa: PLC0415
+    from fleethand_dispatcher.connection import translated  # noqa: PLC0415
     from fleethand_dispatcher.redis_users import RedisUsers  # noqa: PLC0415
 
-    url = session.admin_url()
-    client = connect(session.settings()[0].server_url(url))
-    try:
-        with translated():
-            yield RedisUsers(client), url
-    finally:
-        client.close()
+    settings, _ = session.settings()
+    with translated(), RedisUsers.of(settings) as users:
+        yield users, settings.users_redis_url or settings.redis_url
 
 
 @user.command("list")

@@ -58,7 +58,7 @@ def main(settings: Settings) -> None:
     """
     keyring = Keyring.load(settings.keys_path())
     certificate = Certificate.of(settings)
-    store = Store.at(settings.redis_url, keyring.vault)
+    store = Store.at(settings.server_url(), keyring.vault)
     loop = IOLoop.current()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.add_callback_from_signal(loop.stop))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fleethand_dispatcher.connection import connect, guarded
-from fleethand_dispatcher.redis_rules import Role
+from fleethand_dispatcher.redis_roles import Role
 from fleethand_dispatcher.redis_users import RedisUsers
 from fleethand_dispatcher.stack.data_dir import DataDir
 

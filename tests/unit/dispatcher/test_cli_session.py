@@ -15,7 +15,7 @@ def stacks(monkeypatch: pytest.MonkeyPatch) -> dict[Path, str]:
     """Stand in for the data directories of embedded stacks."""
     running: dict[Path, str] = {Path("/data"): "redis://embedded", Path("/other"): "redis://other"}
 
-    def url_of(data: Path) -> str:
+    def url_of(data: Path, *, admin: bool = False) -> str:
         if data not in running:
             raise SettingsError(f"nothing runs in {data}")
         return running[data]
