@@ -17,9 +17,11 @@ from fleethand_common import fingerprints
 from fleethand_common.states import InstanceStatus, InvocationStatus
 from fleethand_dispatcher.cli.activation import register_command
 from fleethand_dispatcher.models import NewActivation
+from fleethand_dispatcher.redis_roles import Role
 from fleethand_worker.credentials import CredentialFiles
+from guarded import guarded_fleet
 from processes import BIN, Program, clean_environment
-from registrar import Registrar
+from registrar import HandHost, Registrar
 from waiting import wait_until
 
 
@@ -295,6 +297,24 @@ def test_host_forgets_nothing_when_the_service_cannot_be_told(enroller: Enroller
     assert enroller.run("a", "deregister", "--local").returncode == 0
     assert not CredentialFiles(enroller.folder("a")).exists()
     assert enroller.managed() == [instance_id]
+
+
+def test_service_does_all_it_must_under_its_own_redis_user(tmp_path: Path) -> None:
+    """Refusals, registrations, a replaced machine and the end of an enrolment; the server refused it nothing."""
+    with guarded_fleet(tmp_path / "fleet") as guarded:
+        url = guarded.url(Role.REGISTRAR)
+        registrar = Registrar(guarded.fleet.programs, url, guarded.fleet.keyring, registrar_failures_max=1)
+        dispatcher = guarded.fleet.dispatcher
+        locked, used = dispatcher.create_activation(), dispatcher.create_activation()
+        assert HandHost(registrar, locked, activation_code="a-x").register().code == "Registration.Refused"
+        first = HandHost(registrar, used, machine_id="m")
+        grant = first.enrolled()
+        again = HandHost(registrar, used, machine_id="m", machine_id_given=True, force=True)
+        assert again.enrolled().instance_id == grant.instance_id
+        guarded.fleet.run("echo never", grant.instance_id)
+        assert again.deregister(grant.instance_id).enrolled is False
+        assert "event=unavailable" not in registrar.program.output()
+        assert guarded.denied() == []
 
 
 ELSEWHERE = fingerprints.write({name: ["elsewhere"] for name in ("machine", "board", "cpu", "mac", "disk", "host")})
