@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import policies_page
 
 from fleethand_common import errors, states
 from fleethand_common.instance_errors import INSTANCE_ERRORS
@@ -319,6 +320,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "python-api.md": python_api_page,
     "messages.md": messages_page,
     "redis-keys.md": redis_keys_page,
+    "policies.md": policies_page.lines,
 }
 
 

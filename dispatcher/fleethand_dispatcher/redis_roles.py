@@ -102,12 +102,13 @@ _BEAT = (
 )
 _REGISTRAR = (
     Grant((*_CONTROL, "acl|setuser", "acl|deluser", "acl|save", "client|kill")),
-    Grant(("hset", "hget", "hmget", "hlen", "hdel", "incr", "get", "evalsha"), keys=_ENROLLED),
+    Grant(("hset", "hget", "hmget", "hlen", "hdel", "incrby", "get", "evalsha"), keys=_ENROLLED),
     Grant(("sadd", "srem", "smembers"), keys=(keys.machine("*"),)),
     Grant(
         ("evalsha", "hget", "hset", "hmget", "hexists", "hincrby", "exists", "expire"),
         keys=(keys.ACTIVATIONS, keys.activation("*"), keys.enrolment("*")),
     ),
+    Grant(("hdel",), keys=(keys.enrolment("*"),)),
     Grant(("set",), write=(keys.REGISTRAR,)),
     *_ROWS,
     Grant(("zinter",), read=(keys.UNFINISHED, _OF_INSTANCE)),
