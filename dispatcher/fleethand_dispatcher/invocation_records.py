@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 _CHUNK = 1000
 _COUNTERS = [keys.counter(status) for status in InstanceStatus]
-_HEAD_FIELDS = ["snapshot", "created_at", "deliver_before", "total", "unfinished", "stop_at", "finished_at"]
+_HEAD_FIELDS = ["snapshot", "created_at", "deliver_before", "total", "unfinished", "stop_at", "finished_at", "parent"]
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +31,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     """JSON of a `Row`."""
     open: bool
     """Whether something will still happen."""
+    repeating: bool = False
+    """Rows of a schedule: something will happen, but the host gets no message for them."""
     watch_at: int | None
     event: str | None
     """JSON of the event, for rows that are finished from the start."""
@@ -64,17 +66,16 @@ class InvocationRecords:
         self._forget = scripts.load(client, "forget")
 
     def create(
-        self, invoke_id: str, snapshot: bytes, order: bytes, times: Mapping[str, int], groups: Sequence[Group]
+        self, invoke_id: str, snapshot: bytes, order: bytes, times: Mapping[str, int | str], groups: Sequence[Group]
     ) -> bool:
         """Record an invocation and its rows, all or nothing; False if it is recorded already.
 
         Args:
             snapshot: JSON of a `Snapshot`.
             order: JSON of the `ExecutionOrder`, kept to send it again.
-            times: `created_at` and `deliver_before`.
+            times: `created_at` and `deliver_before`; of a schedule, what else its head begins with.
         """
         k = keys.invocation(invoke_id)
-        fields = {"snapshot": snapshot.decode(), "order": order.decode(), **times}
         answer = self._create(
             keys=[
                 k.head,
@@ -87,7 +88,7 @@ class InvocationRecords:
                 keys.RESULTS,
                 keys.UNFINISHED,
             ],
-            args=[invoke_id, msgspec.json.encode(fields), _encode_groups(groups), keys.INSTANCE_PREFIX],
+            args=[invoke_id, encode_head(snapshot, order, times), encode_groups(groups), keys.INSTANCE_PREFIX],
         )
         return cast("int", answer) >= 0
 
@@ -267,17 +268,24 @@ class InvocationRecords:
 
     def forget(self, invoke_id: str) -> int:
         """Remove a finished invocation and all that hangs on it; returns the rows removed, -1 if it is unfinished."""
-        names = [*keys.invocation(invoke_id), keys.INVOCATIONS, keys.WATCH, keys.RESULTS]
+        names = [*keys.invocation(invoke_id), keys.INVOCATIONS, keys.WATCH, keys.RESULTS, keys.RUNS]
         return int(cast("int", self._forget(keys=names, args=[invoke_id, keys.INSTANCE_PREFIX])))
 
 
-def _encode_groups(groups: Sequence[Group]) -> bytes:
+def encode_head(snapshot: bytes, order: bytes, times: Mapping[str, int | str]) -> bytes:
+    """Return the fields of a new head as the scripts read them."""
+    return msgspec.json.encode({"snapshot": snapshot.decode(), "order": order.decode(), **times})
+
+
+def encode_groups(groups: Sequence[Group]) -> bytes:
+    """Return the rows of a new invocation as the scripts read them."""
     plain = [
         {
             "instances": group.instances,
             "status": group.status,
             "row": group.row,
             "open": group.open,
+            "repeating": group.repeating,
             "watch_at": group.watch_at or False,
             "event": group.event or False,
         }
@@ -293,7 +301,7 @@ def _decode_counts(values: Sequence[bytes | None]) -> dict[InstanceStatus, int]:
 
 
 def _decode_head(values: Sequence[bytes | None]) -> Head | None:
-    snapshot, created_at, deliver_before, total, unfinished, stop_at, finished_at = values[:7]
+    snapshot, created_at, deliver_before, total, unfinished, stop_at, finished_at, parent = values[:8]
     if snapshot is None or created_at is None or deliver_before is None:
         return None
     return Head(
@@ -302,7 +310,8 @@ def _decode_head(values: Sequence[bytes | None]) -> Head | None:
         deliver_before=int(deliver_before),
         total=int(total or 0),
         unfinished=int(unfinished or 0),
-        counts=_decode_counts(values[7:]),
+        counts=_decode_counts(values[8:]),
         stop_at=int(stop_at) if stop_at else None,
         finished_at=int(finished_at) if finished_at else None,
+        parent=(parent or b"").decode(),
     )

@@ -6,13 +6,21 @@
 | `fleethand:command:<c>` | hash `body` (JSON of the command), `invoke_times` |
 | `fleethand:invocations` | sorted set, invocation id by time of creation |
 | `fleethand:unfinished` | sorted set, the invocations that have an unfinished instance |
-| `fleethand:inv:<t>` | hash, the head: `snapshot`, `order`, times, `total`, `unfinished`, `n:<Status>` counters |
+| `fleethand:inv:<t>` | hash, the head: `snapshot`, `order`, times, `total`, `unfinished`, `n:<Status>` counters; of a run `parent`; of a schedule `repeating`, `entries`, `paused_at`, `next:<zone>`, `fired:<zone>` |
 | `fleethand:inv:<t>:rows` | hash, instance id to its row (JSON, `rows.Row`) |
 | `fleethand:inv:<t>:targets` | list, instance ids in the caller's order |
 | `fleethand:inv:<t>:outputs` | hash, digest to output; equal outputs stand once |
 | `fleethand:inv:<t>:live` | hash, instance id to its output so far, `<i>@` to the last offset |
 | `fleethand:inv:<t>:events` | stream, what happened, for `follow` |
 | `fleethand:inv:<t>:done` | stream, an entry whenever the last instance finished, for `wait` |
+| `fleethand:inv:<t>:runs` | hash, of a schedule: run id to what became of it (JSON, `occurrences.Run`) |
+| `fleethand:inv:<t>:dues` | sorted set, of a schedule: run id by the time it was due |
+| `fleethand:inv:<t>:active` | set, of a schedule: the runs that have not finished |
+| `fleethand:schedules` | hash, id of a living schedule to its definition (`definitions.Definition`) |
+| `fleethand:due` | sorted set, `<t>`, or `<t>|<zone>` of a schedule in the hosts' own zones, by when it must fire |
+| `fleethand:firings` | stream, the outbox: occurrences (`occurrences.Occurrence`) that are not yet expanded into runs |
+| `fleethand:runs` | sorted set, the runs of all schedules by time of creation |
+| `fleethand:beat` | hash, the lease on the beat: `holder`, `epoch`, `at_ms`, `until_ms` |
 | `fleethand:watch` | sorted set, `<t>|<i>` by the time when the reaper must look at the row |
 | `fleethand:instances` | hash, instance id to the facts of its last heartbeat, `<i>@` to when it was first seen |
 | `fleethand:seen` | sorted set, instance id by its last heartbeat |
@@ -39,6 +47,10 @@ INSTANCES = "fleethand:instances"
 SEEN = "fleethand:seen"
 INVOKED = "fleethand:invoked"
 RESULTS = "fleethand:results"
+SCHEDULES = "fleethand:schedules"
+DUE = "fleethand:due"
+FIRINGS = "fleethand:firings"
+RUNS = "fleethand:runs"
 AGGREGATORS = "fleethand:aggregators"
 TAKEN_PREFIX = "fleethand:reports:taken:"
 DEAD_REPORTS = "fleethand:reports:dead"
@@ -56,6 +68,9 @@ class InvocationKeys(NamedTuple):
     live: str
     events: str
     done: str
+    runs: str
+    dues: str
+    active: str
 
 
 def invocation(invoke_id: str) -> InvocationKeys:

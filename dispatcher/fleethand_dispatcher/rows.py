@@ -6,6 +6,25 @@ from fleethand_common.commands import CommandType, Interpolation, RepeatMode, Te
 from fleethand_common.states import InstanceStatus
 
 
+class Cycle(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Where a schedule stands on one instance; beside the row, which shows its last run."""
+
+    active: int = 0
+    """Runs that have not finished."""
+    run: str = ""
+    """The id of the newest run."""
+    last: InstanceStatus | None = None
+    """How the last run ended."""
+    over: bool = False
+    """No further run comes; the row ends with the last one."""
+    left: bool = False
+    """The instance is no target any more; it may come back, with a row that begins anew."""
+    queued: list[str] = []
+    """Occurrences (JSON of an `Occurrence`) that wait for the end of the active run."""
+    unrun: tuple[InstanceStatus, str, str] | None = None
+    """Status, error code and text with which it ends if it never ran."""
+
+
 class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One instance in one invocation; `output` is a digest. Each step is [time, what, detail]."""
 
@@ -26,6 +45,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     presumed: bool = False
     repeats: int = 0
     asked_count: int = 0
+    cycle: Cycle | None = None
+    """Only in an invocation that repeats."""
     steps: list[tuple[int, str, str]]
 
 
@@ -49,6 +70,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     repeat_mode: RepeatMode = RepeatMode.ONCE
     deliver_within_s: int | None = None
     """None: the delivery window; otherwise how long the caller lets it wait."""
+    frequency: str = ""
+    """When it repeats, as the caller wrote it; empty for a command that runs once."""
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +85,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[InstanceStatus, int]
     stop_at: int | None = None
     finished_at: int | None = None
+    parent: str = ""
+    """The schedule that this is a run of."""
 
 
 row_decoder = msgspec.json.Decoder(Row)

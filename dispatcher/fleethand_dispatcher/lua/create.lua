@@ -3,47 +3,10 @@
 -- ARGV: invocation id, head fields (JSON object), groups (JSON list of
 --       {instances, row, watch_at or false, open, event or false}), id prefix of instance keys
 -- Returns the number of rows, or -1 if it is recorded already: two callers with one client token make it once.
-local head, rows, targets, events, done, invocations, watch, results, open_invocations = unpack(KEYS)
-local id, prefix = ARGV[1], ARGV[4]
+-- @include record
+
+local head, rows, targets, events, done, invocations, watch, results, unfinished = unpack(KEYS)
 if redis.call('EXISTS', head) == 1 then return -1 end
-local fields = cjson.decode(ARGV[2])
-local groups = cjson.decode(ARGV[3])
-
-for name, value in pairs(fields) do
-    redis.call('HSET', head, name, value)
-end
-local created = fields.created_at
-redis.call('ZADD', invocations, created, id)
-
-local total, unfinished = 0, 0
-for _, group in ipairs(groups) do
-    for _, instance in ipairs(group.instances) do
-        redis.call('HSET', rows, instance, group.row)
-        redis.call('RPUSH', targets, instance)
-        redis.call('ZADD', prefix .. instance .. ':invocations', created, id)
-        if group.watch_at then
-            redis.call('ZADD', watch, group.watch_at, id .. '|' .. instance)
-        end
-        if group.open then
-            redis.call('ZADD', prefix .. instance .. ':open', created, id)
-        end
-        if group.event then
-            redis.call('XADD', events, '*', 'i', instance, 'e', group.event)
-        end
-    end
-    local count = #group.instances
-    redis.call('HINCRBY', head, 'n:' .. group.status, count)
-    total = total + count
-    if group.open then
-        unfinished = unfinished + count
-    end
-end
-redis.call('HSET', head, 'total', total, 'unfinished', unfinished)
-redis.call('INCRBY', results, total)
-if unfinished == 0 then
-    redis.call('HSET', head, 'finished_at', created)
-    redis.call('XADD', done, '*', 'at', created)
-else
-    redis.call('ZADD', open_invocations, created, id)
-end
-return total
+local k = { head = head, rows = rows, targets = targets, events = events, done = done, invocations = invocations,
+    watch = watch, results = results, unfinished = unfinished }
+return record(k, ARGV[1], cjson.decode(ARGV[2]), cjson.decode(ARGV[3]), ARGV[4], true)

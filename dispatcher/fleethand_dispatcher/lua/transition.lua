@@ -3,19 +3,19 @@
 -- ARGV: invocation id, prefix of instance keys, then pairs of change (JSON) and text (output or empty)
 -- A change is {i = instance, kind = …} and what its kind needs, see below; times are ms on the server's clock.
 -- Returns one {old status, new status} per change; equal when nothing changed, {'', ''} when there is no such row.
-local TRANSITIONS = cjson.decode([[@TRANSITIONS@]])
-local TERMINAL = cjson.decode([[@TERMINAL@]])
-local PRESUMABLE = cjson.decode([[@PRESUMABLE@]])
-local REPLACES_PRESUMED = cjson.decode([[@REPLACES_PRESUMED@]])
-local STEPS_MAX = 40
+-- @include tables
 local HEAD_BYTES = @HEAD_BYTES@
-local EVENTS_LIFE_S = 86400 -- after the end; then the rows have to tell the story
 local LIVE_BYTES_MAX = 65536 -- a host stops far earlier; this bounds one that does not
 
 local head, rows, outputs, live, events, done, watch, invoked, open_invocations = unpack(KEYS)
 local id, prefix = ARGV[1], ARGV[2]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+-- @include schedule
+
+local own = { id = id, head = head, done = done, events = events }
+local parent, repeating = unpack(redis.call('HMGET', head, 'parent', 'repeating'))
+local schedule = parent and schedule_of(parent)
 
 local function member(instance) return id .. '|' .. instance end
 
@@ -48,22 +48,7 @@ local function allowed(row, to, by_host)
     return TRANSITIONS[row.status][to]
 end
 
-local function count_finished(was_terminal, is_terminal)
-    if was_terminal == is_terminal then return end
-    local unfinished = redis.call('HINCRBY', head, 'unfinished', is_terminal and -1 or 1)
-    if is_terminal and unfinished == 0 then
-        redis.call('HSET', head, 'finished_at', now)
-        redis.call('XADD', done, '*', 'at', now)
-        redis.call('ZREM', open_invocations, id)
-        redis.call('EXPIRE', events, EVENTS_LIFE_S)
-    elseif not is_terminal then
-        redis.call('HDEL', head, 'finished_at')
-        redis.call('PERSIST', events)
-        redis.call('ZADD', open_invocations, now, id)
-    end
-end
-
--- The only place where a status changes. *text* is the kept output, *shown* what of it went by live.
+-- The only place where a status changes, but for what follows from it in a schedule's row (schedule.lua). *text* is the kept output, *shown* what of it went by live.
 local function move(instance, row, to, change, text, shown)
     local from = row.status
     if row.presumed then
@@ -78,7 +63,7 @@ local function move(instance, row, to, change, text, shown)
         error_info = row.error_info, presumed = row.presumed }
     if row.output and text then add_output(event, row, shown or '', text) end
     append(instance, event, '')
-    count_finished(TERMINAL[from] == true, TERMINAL[to] == true)
+    count_finished(own, TERMINAL[from] == true, TERMINAL[to] == true)
     if TERMINAL[to] then
         redis.call('ZREM', watch, member(instance))
         close(instance)
@@ -173,7 +158,16 @@ end
 function apply.stop(instance, row, change)
     if row.status == 'Stopping' or TERMINAL[row.status] then return false end
     row.stop_at = now
-    if row.sent_count == 0 then
+    if repeating and (row.cycle.active or 0) == 0 then
+        row.cycle.over, row.cycle.queued = true, nil
+        row.finished_at = row.finished_at or now
+        move(instance, row, (row.repeats or 0) == 0 and 'Cancelled' or 'Stopped', change)
+        retire(own)
+    elseif repeating then -- the runs under way are stopped beside this, and what becomes of them decides
+        row.cycle.over, row.cycle.queued = true, nil
+        move(instance, row, 'Stopping', change)
+        look_at(instance, now + change.watch_after_ms)
+    elseif row.sent_count == 0 then
         row.finished_at = now
         move(instance, row, 'Cancelled', change)
     else
@@ -194,20 +188,28 @@ function apply.later(instance, row, change)
     return true
 end
 
+local FOR_SCHEDULES = { stop = true, later = true } -- the rest is what hosts say, and they know only runs
+
 local answer = {}
 for index = 3, #ARGV, 2 do
     local change, text = cjson.decode(ARGV[index]), ARGV[index + 1]
     local stored = redis.call('HGET', rows, change.i)
-    if stored then
+    if stored and (not repeating or FOR_SCHEDULES[change.kind]) then
         local row = cjson.decode(stored)
         local old = row.status
+        local before = { status = old, repeats = row.repeats or 0 }
         if apply[change.kind](change.i, row, change, text) then
             row.updated_at = now
             redis.call('HSET', rows, change.i, cjson.encode(row))
+            if schedule then tell_schedule(schedule, id, change.i, before, row, text) end
         end
         answer[#answer + 1] = { old, row.status }
     else
         answer[#answer + 1] = { '', '' }
     end
+end
+if schedule then
+    redis.call(redis.call('HGET', head, 'unfinished') == '0' and 'SREM' or 'SADD', schedule.active, id)
+    retire(schedule)
 end
 return answer

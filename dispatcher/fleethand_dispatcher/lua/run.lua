@@ -1,0 +1,152 @@
+-- Record one occurrence of a schedule: the run that it makes, and a row that says what became of it. Once per run id.
+-- KEYS: the run's head rows targets events done, the schedule's runs dues active, watch results unfinished all-runs
+-- ARGV: run id, schedule's id, head fields of the run (JSON), groups (JSON, as in create.lua), prefix of instance keys,
+--       occurrence (JSON, `occurrences.Occurrence`), and how to record it (JSON):
+--       {run: row of the list of runs, joining: row of an instance that joins or false, over: list of instances or true
+--        or false, unrun: how those end that never ran, left: instances that are no targets any more, keep: how many}
+-- Returns {1 if it is recorded now, instances that take part, ids of runs that fell off the end of the list}.
+-- @include tables
+-- @include record
+
+local run_head, run_rows, targets, events, done, runs, dues, active, watch, results, open_invocations, all_runs = unpack(KEYS)
+local id, parent, prefix = ARGV[1], ARGV[2], ARGV[5]
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+-- @include schedule
+
+local schedule = schedule_of(parent)
+if redis.call('EXISTS', schedule.head) == 0 then return { 0, {}, {} } end
+if redis.call('HEXISTS', runs, id) == 1 or redis.call('EXISTS', run_head) == 1 then return { 0, {}, {} } end
+local groups, occurrence, how = cjson.decode(ARGV[4]), cjson.decode(ARGV[6]), cjson.decode(ARGV[7])
+local skipped, queued = 0, 0
+
+local function join(instance, again)
+    local row = cjson.decode(how.joining)
+    redis.call('HINCRBY', schedule.head, 'n:Scheduled', 1)
+    if again then
+        redis.call('HINCRBY', schedule.head, 'n:' .. again.status, -1)
+        note(row, 'joined', 'it is a target again')
+    else
+        redis.call('HINCRBY', schedule.head, 'total', 1)
+        redis.call('RPUSH', '@INVOCATION_PREFIX@' .. parent .. ':targets', instance)
+        redis.call('INCRBY', results, 1)
+        redis.call('ZADD', prefix .. instance .. ':invocations', redis.call('HGET', schedule.head, 'created_at'), parent)
+        note(row, 'joined', 'it has become a target')
+    end
+    count_finished(schedule, true, false)
+    tell(schedule, instance, row, {})
+    return row
+end
+
+local function queue(row, instance)
+    local mine = cjson.decode(ARGV[6])
+    mine.only, mine.over = instance, false
+    row.cycle.queued = row.cycle.queued or {}
+    row.cycle.queued[#row.cycle.queued + 1] = cjson.encode(mine)
+end
+
+-- Let an instance take part, or note in its row why it does not.
+local function admit(instance)
+    local stored = redis.call('HGET', schedule.rows, instance)
+    local row = stored and cjson.decode(stored)
+    if not row or (row.cycle.left and TERMINAL[row.status]) then
+        if not how.joining then return false end
+        row = join(instance, row)
+    end
+    local cycle = row.cycle
+    if cycle.left then cycle.left, cycle.over = nil, nil end
+    if TERMINAL[row.status] or row.status == 'Stopping' then return false end
+    if cycle.over and not occurrence.only then return false end
+    if (cycle.active or 0) > 0 and occurrence.overlap ~= 'parallel' then
+        local waits = cycle.queued and #cycle.queued or 0
+        if occurrence.overlap == 'all' or (occurrence.overlap == 'queue' and waits == 0) then
+            queued = queued + 1
+            queue(row, instance)
+            note(row, 'queued', 'the run before is still active')
+        else
+            skipped = skipped + 1
+            note(row, 'skipped', 'the run before is still active: ' .. (cycle.run or ''))
+        end
+        save(schedule, instance, row)
+        return false
+    end
+    cycle.active, cycle.run = (cycle.active or 0) + 1, id
+    note(row, 'fired', id)
+    save(schedule, instance, row)
+    return true
+end
+
+local admitted, kept = {}, {}
+for _, group in ipairs(groups) do
+    local chosen = {}
+    for _, instance in ipairs(group.instances) do
+        if admit(instance) then
+            chosen[#chosen + 1] = instance
+            admitted[#admitted + 1] = instance
+        end
+    end
+    if #chosen > 0 then
+        group.instances = chosen
+        kept[#kept + 1] = group
+    end
+end
+
+if #admitted > 0 then
+    local k = { head = run_head, rows = run_rows, targets = targets, events = events, done = done, watch = watch,
+        results = results, unfinished = open_invocations, all_runs = all_runs }
+    record(k, id, cjson.decode(ARGV[3]), kept, prefix, false)
+    redis.call('SADD', active, id)
+end
+for _, group in ipairs(kept) do
+    if not group.open then -- hosts that nobody ever saw: their run has ended before it began
+        local run = cjson.decode(group.row)
+        for _, instance in ipairs(group.instances) do
+            tell_schedule(schedule, id, instance, { status = 'Pending', repeats = 0 }, run, '')
+        end
+    end
+end
+if redis.call('HGET', run_head, 'unfinished') == '0' then redis.call('SREM', active, id) end
+
+local function finish(instance, left)
+    local stored = redis.call('HGET', schedule.rows, instance)
+    local row = stored and cjson.decode(stored)
+    if not row or TERMINAL[row.status] then return end
+    row.cycle.over, row.cycle.left, row.cycle.unrun = true, left, how.unrun
+    if left then
+        note(row, 'left', 'it is no target any more')
+        row.cycle.unrun = { 'Stopped', '', 'It was no target any more before its first run.' }
+    end
+    if left then row.cycle.queued = nil end
+    if (row.cycle.active or 0) == 0 then
+        settle(schedule, instance, row)
+        tell(schedule, instance, row, {})
+    end
+    save(schedule, instance, row)
+end
+
+for _, instance in ipairs(how.left) do finish(instance, true) end
+if how.over then
+    for _, instance in ipairs(how.over == true and redis.call('HKEYS', schedule.rows) or how.over) do finish(instance) end
+end
+
+local run = how.run
+run.instances, run.skipped = #admitted, skipped
+if run.outcome == 'fired' and #admitted == 0 then
+    run.outcome = queued > 0 and 'queued' or 'skipped'
+    if queued > 0 then
+        run.reason = 'The run before was still active; this one begins when that has ended.'
+    elseif skipped > 0 then
+        run.reason = 'The run before was still active on every host.'
+    end
+end
+redis.call('HSET', runs, id, cjson.encode(run))
+redis.call('ZADD', dues, run.due, id)
+local dropped = {}
+local excess = redis.call('ZCARD', dues) - how.keep
+if excess > 0 then
+    dropped = redis.call('ZRANGE', dues, 0, excess - 1)
+    redis.call('ZREM', dues, unpack(dropped))
+    redis.call('HDEL', runs, unpack(dropped))
+end
+retire(schedule)
+return { 1, admitted, dropped }
