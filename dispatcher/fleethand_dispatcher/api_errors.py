@@ -1,4 +1,4 @@
-"""The API's error codes: HTTP status and message, each spelled once (spec 2.1, 2.6, 2.7 and 1.4)."""
+"""The API's error codes: HTTP status and message, each spelled once (spec 2.1, 2.6 to 2.8, 5.8 and 1.4)."""
 
 from typing import NamedTuple
 
@@ -10,6 +10,8 @@ class ApiError(NamedTuple):
 
     http_status: int
     message: str
+    api_code: str = ""
+    """The code that the API itself has for it, where ours is finer: the name that an instance would report (spec 6)."""
 
 
 API_ERRORS: dict[str, ApiError] = {
@@ -27,7 +29,24 @@ API_ERRORS: dict[str, ApiError] = {
     "InvalidParameter.MaxResults": ApiError(400, "The specified parameter MaxResults is not valid."),
     "InvalidParameter.Status": ApiError(400, "The specified status does not exist."),
     "InvalidParameter.Interpolation": ApiError(400, "The specified interpolation does not exist."),
+    "InvalidParameter.Blackout": ApiError(400, "The specified blackout window is not valid."),
     "InvalidParameter": ApiError(400, "A parameter is not valid."),
+    "MissingParam.Frequency": ApiError(400, "The frequency must be specified when you create a timed task."),
+    "InvalidParam.Frequency": ApiError(400, "The specified frequency is invalid."),
+    "InvalidRateExpression": ApiError(400, "The rate expression is invalid.", "InvalidParam.Frequency"),
+    "RateFrequencyTooLarge": ApiError(400, "The interval is too long.", "InvalidParam.Frequency"),
+    "InvalidAtExpression": ApiError(400, "The at expression is invalid.", "InvalidParam.Frequency"),
+    "AtExpressionExpired": ApiError(400, "The specified time has passed.", "InvalidParam.Frequency"),
+    "BadCronExpression": ApiError(400, "The cron expression is invalid.", "InvalidParam.Frequency"),
+    "CronExpressionExpired": ApiError(400, "The cron expression never fires again.", "InvalidParam.Frequency"),
+    "TimezoneInformationCorrupt": ApiError(400, "The time zone cannot be found.", "InvalidParam.Frequency"),
+    "InvalidGMTOffsetForTimezone": ApiError(400, "The GMT offset is invalid.", "InvalidParam.Frequency"),
+    "InvalidGMTOffsetHourForTimezone": ApiError(
+        400, "The hour of the GMT offset is out of range.", "InvalidParam.Frequency"
+    ),
+    "InvalidGMTOffsetMinuteForTimezone": ApiError(
+        400, "The minute of the GMT offset is out of range.", "InvalidParam.Frequency"
+    ),
     "MissingParameter.CommandContent": ApiError(400, "The input parameter CommandContent is required."),
     "MissingParameter.CommandId": ApiError(400, "The input parameter CommandId is required."),
     "MissingParameter.Name": ApiError(400, "The input parameter Name is required."),
@@ -45,6 +64,16 @@ API_ERRORS: dict[str, ApiError] = {
     "InvalidResourceTag.InstanceNotFound": ApiError(400, "InstanceIds are not found by the specified ResourceTag."),
     "InvalidResourceTag.ConflictWithInstanceIds": ApiError(
         400, "The specified param ResourceTag conflicts with InstanceId."
+    ),
+    "InvalidParameter.Frequency": ApiError(400, "The specified parameter Frequency is not valid."),
+    "InvalidParameter.Schedule": ApiError(400, "An option of the schedule is not valid."),
+    "InvalidCommandContent.DecodeError": ApiError(
+        400, "The specified parameter CommandContent can not be Base64 decoded."
+    ),
+    "InvalidParameters.KeyMalformed": ApiError(400, "The key in the parameter Parameters is not valid."),
+    "InvalidParameters.KeyEmpty": ApiError(400, "The key in the parameter Parameters cannot be empty."),
+    "InvalidParameters.KeyNotMatch": ApiError(
+        400, "The key in the parameter Parameters do not match those defined when creating the command."
     ),
     "CmdContent.ExceedLimit": ApiError(403, "The length of the command content exceeds the upper limit."),
     "CmdName.ExceedLimit": ApiError(403, "The length of the command name exceeds the upper limit."),
@@ -69,12 +98,28 @@ API_ERRORS: dict[str, ApiError] = {
     ),
     "ParameterType.NotSupported": ApiError(403, "The type of parameter value is not supported."),
     "Username.ExceedLimit": ApiError(403, "The length of the username exceeds the upper limit."),
+    "InvalidOperation.RepeatModeUnsupported": ApiError(
+        403, "The operation is not supported for current repeat mode of invocation."
+    ),
+    "InvalidOperation.InvokeAlreadyFinished": ApiError(403, "The operation is not supported for finished invocation."),
+    "InvalidCommandContent.LengthLimitExceeded": ApiError(
+        403, "The length of the parameter CommandContent exceeds the limit."
+    ),
+    "InvalidParameters.CountLimitExceeded": ApiError(403, "The count of the parameter Parameters exceeds the limit."),
+    "InvalidParameters.KeyLengthLimitExceeded": ApiError(
+        403, "The length of the key in the parameter Parameters exceeds the limit."
+    ),
+    "InvalidParameters.ValueTypeUnsupported": ApiError(
+        403, "The type of the value in the parameter Parameters is not supported."
+    ),
+    "InvalidInstanceId.CountLimitExceeded": ApiError(403, "The count of the parameter InstanceId exceeds the limit."),
     "Operation.Forbidden": ApiError(403, "The operation is not permitted."),
     "IdempotentParameterMismatch": ApiError(
         403, "The specified parameter has changed while using an already used clientToken."
     ),
     "InvalidCmdType.NotFound": ApiError(404, "The specified command type does not exist."),
     "InvalidCommandType.NotFound": ApiError(404, "The specified parameter Type does not exist."),
+    "InvalidRepeatMode.NotFound": ApiError(404, "The specified repeat mode does not exist."),
     "InvalidTerminationMode.NotFound": ApiError(404, "The specified parameter TerminationMode does not exist."),
     "InvalidInstance.NotFound": ApiError(404, "The specified instance does not exist."),
     "InvalidCmdId.NotFound": ApiError(404, "The specified command ID does not exist."),

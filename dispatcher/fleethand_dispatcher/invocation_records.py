@@ -1,5 +1,6 @@
 """The records of invocations: created and changed by the scripts, read in pages."""
 
+import heapq
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -168,6 +169,13 @@ class InvocationRecords:
         raw = cast("list[bytes]", self._client.lrange(keys.invocation(invoke_id).targets, start, end))
         return [value.decode() for value in raw]
 
+    def targets_of(self, invoke_ids: Sequence[str]) -> list[list[str]]:
+        """Read the instance ids of several invocations in one round trip."""
+        pipe = self._client.pipeline(transaction=False)
+        for invoke_id in invoke_ids:
+            pipe.lrange(keys.invocation(invoke_id).targets, 0, -1)
+        return [[value.decode() for value in raw] for raw in pipe.execute()]
+
     def outputs(self, invoke_id: str, digests: Sequence[str]) -> dict[str, str]:
         """Read the kept outputs by digest."""
         wanted = sorted({digest for digest in digests if digest})
@@ -208,8 +216,11 @@ class InvocationRecords:
             start += _CHUNK
 
     def oldest(self) -> list[tuple[str, int]]:
-        """Return all invocation ids and their times of creation, oldest first."""
-        found = cast("list[tuple[bytes, float]]", self._client.zrange(keys.INVOCATIONS, 0, -1, withscores=True))
+        """Return all ids of invocations and of schedules' runs, and their times of creation, oldest first."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.zrange(keys.INVOCATIONS, 0, -1, withscores=True)
+        pipe.zrange(keys.RUNS, 0, -1, withscores=True)
+        found = heapq.merge(*pipe.execute(), key=lambda pair: pair[1])
         return [(raw.decode(), int(score)) for raw, score in found]
 
     def ids_starting_with(self, prefix: str) -> list[str]:

@@ -1,6 +1,7 @@
 """From a checked request to recorded rows and published orders: the way that every invocation takes."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,6 +24,18 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     targets: Targets
     now_ms: int
     """When the targets were looked at: the invocation's beginning."""
+    schedule_id: str = ""
+    """The schedule that it is a run of; the host's built-in parameters name that one."""
+
+
+class Prepared(NamedTuple):
+    """An invocation that is ready to be recorded."""
+
+    order: messages.ExecutionOrder
+    body: bytes
+    snapshot: bytes
+    times: dict[str, int | str]
+    groups: Sequence[Group]
 
 
 class Launcher:
@@ -38,17 +51,21 @@ class Launcher:
 
         If this process dies in between, the reaper publishes what is recorded.
         """
+        ready = self.prepare(invoke_id, launch)
+        if not self._store.invocations.create(invoke_id, ready.snapshot, ready.body, ready.times, ready.groups):
+            return False
+        if launch.targets.online:
+            self._courier.send_first(ready.order, ready.body, launch.targets.online, launch.now_ms)
+        return True
+
+    def prepare(self, invoke_id: str, launch: Launch) -> Prepared:
+        """Return what is recorded and sent of an invocation; nothing is written."""
         now_ms = launch.now_ms
         window_s = launch.snapshot.deliver_within_s or self._settings.delivery_window_s
         order = self._order(invoke_id, launch, now_ms, now_ms + window_s * 1000)
-        body = messages.encode(order)
-        times = {"created_at": now_ms, "deliver_before": order.deliver_before_ms}
+        times: dict[str, int | str] = {"created_at": now_ms, "deliver_before": order.deliver_before_ms}
         groups = self._groups(launch, now_ms, order.deliver_before_ms)
-        if not self._store.invocations.create(invoke_id, msgspec.json.encode(launch.snapshot), body, times, groups):
-            return False
-        if launch.targets.online:
-            self._courier.send_first(order, body, launch.targets.online, now_ms)
-        return True
+        return Prepared(order, messages.encode(order), msgspec.json.encode(launch.snapshot), times, groups)
 
     def _order(self, invoke_id: str, launch: Launch, now_ms: int, deliver_before_ms: int) -> messages.ExecutionOrder:
         snapshot = launch.snapshot
@@ -61,7 +78,7 @@ class Launcher:
             enable_parameter=snapshot.enable_parameter,
             parameters=launch.parameters,
             interpolation=snapshot.interpolation,
-            built_ins=built_ins(self._settings, invoke_id, snapshot.command_id),
+            built_ins=built_ins(self._settings, launch.schedule_id or invoke_id, snapshot.command_id),
             timeout_s=snapshot.timeout_s,
             stop_grace_s=snapshot.stop_grace_s,
             working_dir=snapshot.working_dir,

@@ -8,21 +8,39 @@ from fleethand_dispatcher.store import Store
 logger = logging.getLogger(__name__)
 
 _DAY_MS = 86_400_000
+_AT_ONCE = 200
+"""Removed in one go: the beat that does it has schedules to fire."""
 
 
 def sweep(store: Store, settings: Settings) -> int:
-    """Remove what is too old or too much, oldest first, never what is unfinished; returns how many invocations went."""
+    """Remove some of what is too old or too much, oldest first; never what is unfinished, nor a schedule that lives.
+
+    Returns:
+        How many invocations and runs went; call it again until that is none.
+    """
     horizon_ms = store.now_ms() - settings.retention_days * _DAY_MS
     gone = 0
     for invoke_id, created_ms in store.invocations.oldest():
         too_old = created_ms < horizon_ms
-        if not too_old and store.results_held() <= settings.retention_results:
+        if gone >= _AT_ONCE or (not too_old and store.results_held() <= settings.retention_results):
             break
-        if store.invocations.forget(invoke_id) >= 0:
-            gone += 1
+        gone += _forget(store, invoke_id)
     for instance_id, seen_ms in store.instances.all_seen().items():
         if seen_ms < horizon_ms:
             store.instances.forget(instance_id)
     if gone:
         logger.info("removed %d invocations that were over the bounds of retention", gone)
     return gone
+
+
+def _forget(store: Store, invoke_id: str) -> int:
+    """Remove one invocation; what a run came to stays in its schedule's list, and a schedule goes with its runs."""
+    head = store.invocations.head(invoke_id)
+    runs = store.schedules.run_ids(invoke_id) if head and not head.parent else []
+    if store.invocations.forget(invoke_id) < 0:
+        return 0
+    if head and head.parent:
+        store.schedules.keep_counts(head.parent, invoke_id, {str(status): n for status, n in head.counts.items()})
+    for run_id in runs:
+        store.invocations.forget(run_id)
+    return 1

@@ -1,4 +1,4 @@
-"""What `celery beat` runs here: the control plane's housekeeping, done by one beat at a time.
+"""What `celery beat` runs here: schedules and the control plane's housekeeping, done by one beat at a time.
 
 Nothing is kept in a file. Several beats may run: one holds the lease and works, the others are hot spares.
 """
@@ -17,25 +17,28 @@ from fleethand_dispatcher.celery_app import settings_from_environment
 from fleethand_dispatcher.connection import guarded
 from fleethand_dispatcher.lease import Holder, Lease
 from fleethand_dispatcher.retention import sweep
+from fleethand_dispatcher.scheduling import zones
+from fleethand_dispatcher.scheduling.firing import Engine
 from fleethand_dispatcher.store import Store
 
 TICK_S = 1.0
 LEASE_MS = 3_000
-"""A beat that died is replaced after this time and one tick of its spare."""
+"""A beat that died is replaced after this time and one look of its spare."""
 SWEEP_EVERY_S = 60.0
+ZONES_EVERY_S = 60.0
+_SPARE_LOOKS_S = 0.5
 
 logger = logging.getLogger(__name__)
 
 
 class FleetScheduler(Scheduler):  # type: ignore[misc]
-    """Celery's beat without entries of its own: retention, under a lease."""
+    """Celery's beat without entries of its own: the schedules in the records, and retention, under a lease."""
 
     def __init__(self, app: Any, **options: Any) -> None:
         self._store: Store | None = None
-        self._lease: Lease | None = None
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._epoch = 0
-        self._sweep_due_s = 0.0
+        self._sweep_due_s = self._zones_due_s = 0.0
         self._reachable = True
         super().__init__(app, **options)
         self.max_interval = TICK_S
@@ -45,9 +48,10 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
         self._settings = settings_from_environment()
         self._store = Store.at(self._settings.redis_url)
         self._lease = Lease(self._store.client)
+        self._engine = Engine(self._store, self._settings)
 
     def tick(self, *_: Any, **__: Any) -> float:
-        """Renew the lease and do what is due.
+        """Renew the lease and do what is due; a beat that has nothing to do sleeps in here, so that it can be woken.
 
         Returns:
             The seconds until the next look.
@@ -57,6 +61,9 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
         except FleethandError as error:
             self._log_once(error)
             return TICK_S
+        except Exception:
+            logger.exception("this turn failed; the next one begins in a second")
+            return TICK_S
         if not self._reachable:
             logger.warning("the server is back")
             self._reachable = True
@@ -64,15 +71,26 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
 
     @guarded
     def _work(self) -> float:
-        if self._store is None or self._lease is None:
+        if self._store is None:
             return TICK_S
         holder = self._lease.take(self._name, LEASE_MS)
         self._note(holder)
-        if holder.name != self._name or elapsed_s() < self._sweep_due_s:
-            return TICK_S
-        sweep(self._store, self._settings)
-        self._sweep_due_s = elapsed_s() + SWEEP_EVERY_S
-        return TICK_S
+        if holder.name != self._name:
+            return _SPARE_LOOKS_S
+        turn = self._engine.turn(holder)
+        if turn.fired or turn.made:
+            return 0.0
+        self._keep_house(self._store, holder)
+        self._engine.sleep(holder)
+        return 0.0
+
+    def _keep_house(self, store: Store, holder: Holder) -> None:
+        """Do what can wait, a little at a time: a schedule must not."""
+        if elapsed_s() >= self._zones_due_s:
+            self._zones_due_s = elapsed_s() + ZONES_EVERY_S
+            zones.refresh(store, self._settings, holder.at_ms)
+        elif elapsed_s() >= self._sweep_due_s and not sweep(store, self._settings):
+            self._sweep_due_s = elapsed_s() + SWEEP_EVERY_S
 
     def _note(self, holder: Holder) -> None:
         if holder.epoch != self._epoch:
@@ -88,7 +106,7 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
         """Give the lease back, so that a spare need not wait for its end; Celery calls this twice."""
         super().close()
         store, self._store = self._store, None
-        if store is None or self._lease is None:
+        if store is None:
             return
         try:
             guarded(self._lease.give_back)(self._name)

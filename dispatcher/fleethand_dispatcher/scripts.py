@@ -46,6 +46,7 @@ _NAMES = {
     "@INVOCATION_PREFIX@": keys.INVOCATION_PREFIX,
     "@FIRINGS@": keys.FIRINGS,
     "@SCHEDULES@": keys.SCHEDULES,
+    "@WATCH@": keys.WATCH,
 }
 """Keys that a script comes to by itself, from what it reads."""
 _INCLUDE = re.compile(r"^-- @include (\w+)$", re.MULTILINE)

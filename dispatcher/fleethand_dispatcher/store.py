@@ -10,6 +10,7 @@ from fleethand_dispatcher.command_records import CommandRecords
 from fleethand_dispatcher.connection import connect
 from fleethand_dispatcher.instance_records import InstanceRecords
 from fleethand_dispatcher.invocation_records import InvocationRecords
+from fleethand_dispatcher.schedule_records import ScheduleRecords
 
 if TYPE_CHECKING:
     import redis
@@ -34,6 +35,7 @@ class Store:
         self.commands = CommandRecords(client)
         self.invocations = InvocationRecords(client)
         self.instances = InstanceRecords(client)
+        self.schedules = ScheduleRecords(client)
 
     @classmethod
     def at(cls, url: str) -> "Store":

@@ -2,7 +2,7 @@
 
 import fnmatch
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -31,10 +31,10 @@ def resolve(
     """
     _check_one_kind(request)
     found = request.instance_ids or _matching(request, records)
-    chosen = found[: _share(request.limit, len(found))]
+    chosen = share(request, found)
     if len(chosen) > maximum:
         raise refusal("InstanceIds.ExceedLimit", f"{len(chosen)} instances are meant; {maximum} are allowed.")
-    targets = _part(chosen, records, now_ms - online_within_ms)
+    targets = part(chosen, records.seen(chosen), now_ms - online_within_ms)
     if request.require_known and targets.unknown:
         raise refusal("InvalidInstance.NotFound", f"Unknown: {', '.join(targets.unknown[:10])}.")
     return targets
@@ -46,6 +46,11 @@ def _check_one_kind(request: TargetsRequest) -> None:
         raise refusal("MissingParam.InstanceId", "Name instances by id, tag or name, or ask for all.")
     if sum(kinds) > 1:
         raise refusal("InvalidResourceTag.ConflictWithInstanceIds", "Give ids, or tags and names, or all instances.")
+
+
+def share(request: TargetsRequest, found: Sequence[str]) -> Sequence[str]:
+    """Return as many of *found* as the request's limit leaves."""
+    return found[: _share(request.limit, len(found))]
 
 
 def matcher(tags: dict[str, str], names: tuple[str, ...]) -> Callable[[Heartbeat], bool]:
@@ -81,13 +86,14 @@ def _share(limit: str | None, count: int) -> int:
     return int(limit)
 
 
-def _part(instance_ids: tuple[str, ...], records: InstanceRecords, online_since_ms: int) -> Targets:
+def part(instance_ids: Sequence[str], seen: Sequence[int | None], online_since_ms: int) -> Targets:
+    """Part instances by when they were last seen."""
     online: list[str] = []
     offline: list[str] = []
     unknown: list[str] = []
-    for instance_id, seen in zip(instance_ids, records.seen(instance_ids), strict=True):
-        if seen is None:
+    for instance_id, at in zip(instance_ids, seen, strict=True):
+        if at is None:
             unknown.append(instance_id)
         else:
-            (online if seen >= online_since_ms else offline).append(instance_id)
-    return Targets(instance_ids, tuple(online), tuple(offline), tuple(unknown))
+            (online if at >= online_since_ms else offline).append(instance_id)
+    return Targets(tuple(instance_ids), tuple(online), tuple(offline), tuple(unknown))

@@ -4,7 +4,7 @@ local AFTER_LAST_RUN = cjson.decode([[@AFTER_LAST_RUN@]])
 local AFTER_STOP = cjson.decode([[@AFTER_STOP@]])
 local FAILED = cjson.decode([[@FAILED_KIND@]])
 local SCHEDULE_EVENTS_MAX = 10000 -- a schedule may live for years
-local FIRINGS, SCHEDULES = '@FIRINGS@', '@SCHEDULES@'
+local FIRINGS, SCHEDULES, WATCH = '@FIRINGS@', '@SCHEDULES@', '@WATCH@'
 
 -- The keys of a schedule, whose id stands in the head of its run.
 local function schedule_of(id)
@@ -50,6 +50,7 @@ local function turn(schedule, instance, row, to, detail)
     redis.call('HINCRBY', schedule.head, 'n:' .. from, -1)
     redis.call('HINCRBY', schedule.head, 'n:' .. to, 1)
     note(row, to, detail)
+    if TERMINAL[to] then redis.call('ZREM', WATCH, schedule.id .. '|' .. instance) end
     count_finished(schedule, TERMINAL[from] == true, TERMINAL[to] == true)
 end
 

@@ -1,0 +1,125 @@
+"""What is kept of a schedule beside its invocation: all that the beat needs to fire it, and to check what it is told.
+
+A definition holds content and parameters as they are; it becomes bytes, and is read again, only in the two functions
+at the end.
+"""
+
+import functools
+from datetime import datetime, timedelta, tzinfo
+
+import msgspec
+
+from fleethand_common import clock
+from fleethand_common.errors import RequestError
+from fleethand_dispatcher.models import ParameterDefinition
+from fleethand_dispatcher.rows import Snapshot
+from fleethand_dispatcher.schedules.frequency import Frequency, find_zone, parse_frequency
+from fleethand_dispatcher.schedules.windows import Blackout, parse_blackout
+from fleethand_dispatcher.scheduling.policy import Policy
+
+
+class Aim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Targets that are looked for again at each run; none of these for targets by id."""
+
+    tags: dict[str, str] = {}
+    names: list[str] = []
+    all_instances: bool = False
+    limit: str | None = None
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the targets are those that the schedule began with."""
+        return not (self.tags or self.names or self.all_instances)
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """One schedule; times are milliseconds since 1970."""
+
+    id: str
+    created_at: int
+    snapshot: Snapshot
+    parameters: dict[str, str]
+    aim: Aim
+    policy: Policy
+    parameter_names: list[str]
+    parameter_rules: list[dict[str, object]]
+    """`ParameterDefinition`s, for a later change of the values."""
+    kept: bool
+    """Whether its command is kept, and so a changed one is."""
+    version: int = 1
+
+    @property
+    def frequency(self) -> Frequency:
+        """When it runs."""
+        return _frequency(self.snapshot.frequency, self.created_at)
+
+    @property
+    def is_zoned(self) -> bool:
+        """Whether each host runs it by its own time zone."""
+        return self.frequency.kind == "cron" and self.frequency.zone is None
+
+    @property
+    def blackout(self) -> Blackout:
+        """When it does not fire."""
+        return _blackout(tuple(self.policy.blackout))
+
+    @property
+    def created(self) -> datetime:
+        """When it was created: where the grid of a rate begins."""
+        return clock.to_datetime(self.created_at)
+
+    def rules(self) -> tuple[ParameterDefinition, ...]:
+        """Return what values of the parameters must look like."""
+        return tuple(ParameterDefinition.model_validate(rule) for rule in self.parameter_rules)
+
+    def next_after(self, at_ms: int, zone: str = "") -> int | None:
+        """Return the first time after *at_ms* at which it is due, None if there is none."""
+        from_ms = max(at_ms, (self.policy.start_at or 0) - 1)
+        found = self.frequency.next_after(clock.to_datetime(from_ms), created=self.created, zone=zone_of(zone))
+        due = None if found is None else round(found.timestamp() * 1000)
+        end = self.policy.end_at
+        return None if due is None or (end is not None and due > end) else due
+
+    def is_due(self, at_ms: int, zone: str = "") -> bool:
+        """Tell whether the schedule itself says that it is due then, whatever the index says."""
+        policy = self.policy
+        if not (policy.start_at or 0) <= at_ms <= (policy.end_at or at_ms):
+            return False
+        return self.frequency.is_due_time(clock.to_datetime(at_ms), created=self.created, zone=zone_of(zone))
+
+
+@functools.lru_cache(maxsize=20_000)
+def _frequency(text: str, created_ms: int) -> Frequency:
+    created = clock.to_datetime(created_ms)
+    return parse_frequency(text, now=created - timedelta(seconds=1), created=created)
+
+
+@functools.lru_cache(maxsize=1_000)
+def _blackout(texts: tuple[str, ...]) -> Blackout:
+    return parse_blackout(texts)
+
+
+@functools.lru_cache(maxsize=1_000)
+def zone_of(name: str) -> tzinfo | None:
+    """Return the zone called *name*, None for no name."""
+    return find_zone(name) if name else None
+
+
+@functools.lru_cache(maxsize=1_000)
+def known_zone(name: str) -> str:
+    """Return the name of a host's time zone; UTC where it says none that is known: a host's word becomes a key."""
+    try:
+        find_zone(name)
+    except RequestError:
+        return "UTC"
+    return name
+
+
+def encode(definition: Definition) -> bytes:
+    """Return a definition as it is written."""
+    return msgspec.json.encode(definition)
+
+
+def decode(raw: bytes) -> Definition:
+    """Return the definition that was written."""
+    return msgspec.json.decode(raw, type=Definition)
