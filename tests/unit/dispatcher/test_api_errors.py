@@ -8,7 +8,7 @@ import pytest
 import fleethand_dispatcher
 from fleethand_dispatcher.api_errors import API_ERRORS, refusal
 
-SOURCES = [path for path in Path(fleethand_dispatcher.__file__).parent.glob("*.py") if path.name != "api_errors.py"]
+SOURCES = [path for path in Path(fleethand_dispatcher.__file__).parent.rglob("*.py") if path.name != "api_errors.py"]
 
 
 def test_every_code_that_is_used_is_in_the_table_and_every_one_there_is_used() -> None:
@@ -19,6 +19,12 @@ def test_every_code_that_is_used_is_in_the_table_and_every_one_there_is_used() -
 
     assert raised - set(API_ERRORS) == set()
     assert set(API_ERRORS) - used == set()
+
+
+def test_coarser_codes_are_codes_too() -> None:
+    """A door that speaks the API's own words can translate each finer code."""
+    assert {error.api_code for error in API_ERRORS.values()} - {""} == {"InvalidParam.Frequency"}
+    assert not API_ERRORS["InvalidParam.Frequency"].api_code
 
 
 @pytest.mark.parametrize("code", sorted(API_ERRORS))
