@@ -34,6 +34,8 @@ def invocation(invoke_id: str, head: Head) -> InvocationRecord:
         interpolation=snapshot.interpolation,
         parameters=snapshot.parameters,
         repeat_mode=snapshot.repeat_mode,
+        frequency=snapshot.frequency,
+        schedule_id=head.parent,
         timeout_s=snapshot.timeout_s,
         working_dir=snapshot.working_dir,
         username=snapshot.username,

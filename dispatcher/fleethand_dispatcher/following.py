@@ -53,12 +53,19 @@ class Follower:
                 deadline.check(self._invoke_id)
 
     def _told(self, entries: Sequence[Entry], deadline: Deadline) -> Iterator[InvocationEvent]:
-        digests = [str(entry.event["digest"]) for entry in entries if "digest" in entry.event]
-        kept = patiently(partial(self._records.outputs, self._invoke_id, digests), deadline)
+        kept: dict[tuple[str, str], str] = {}
+        for run_id in dict.fromkeys(self._home(entry) for entry in entries if "digest" in entry.event):
+            digests = [str(e.event["digest"]) for e in entries if "digest" in e.event and self._home(e) == run_id]
+            found = patiently(partial(self._records.outputs, run_id, digests), deadline)
+            kept |= {(run_id, digest): output for digest, output in found.items()}
         for entry in entries:
             if "digest" in entry.event:
-                yield from self._rest(entry, kept[entry.event["digest"]])
+                yield from self._rest(entry, kept[self._home(entry), entry.event["digest"]])
             yield self._event(entry)
+
+    def _home(self, entry: Entry) -> str:
+        """Return the invocation whose output an event is about: in a schedule that is one of its runs."""
+        return str(entry.event.get("run") or self._invoke_id)
 
     def _rest(self, entry: Entry, output: str) -> Iterator[InvocationEvent]:
         event = entry.event
@@ -75,6 +82,7 @@ class Follower:
             instance_id=entry.instance_id,
             at=clock.to_datetime(entry.event["at"]),
             status=entry.event["status"],
+            run_id=entry.event.get("run") or "",
             data=data,
             skipped_bytes=skipped_bytes,
             again=again,
@@ -90,6 +98,7 @@ class Follower:
             invoke_id=self._invoke_id,
             instance_id=entry.instance_id,
             at=clock.to_datetime(entry.event["at"]),
+            run_id=entry.event.get("run") or "",
             **values,
         )
 

@@ -6,7 +6,9 @@
 | `fleethand:command:<c>` | hash `body` (JSON of the command), `invoke_times` |
 | `fleethand:invocations` | sorted set, invocation id by time of creation |
 | `fleethand:unfinished` | sorted set, the invocations that have an unfinished instance |
-| `fleethand:inv:<t>` | hash, the head: `snapshot`, `order`, times, `total`, `unfinished`, `n:<Status>` counters; of a run `parent`; of a schedule `repeating`, `entries`, `paused_at`, `next:<zone>`, `fired:<zone>` |
+| `fleethand:inv:<t>` | hash, the head: `snapshot`, `order`, times, `total`, `unfinished`, `n:<Status>` counters |
+| … of a run | in its head `parent`, the schedule |
+| … of a schedule | in its head `repeating`, `entries`, `stop_on_failure`, `paused_at`, `next:<zone>`, `fired:<zone>` |
 | `fleethand:inv:<t>:rows` | hash, instance id to its row (JSON, `rows.Row`) |
 | `fleethand:inv:<t>:targets` | list, instance ids in the caller's order |
 | `fleethand:inv:<t>:outputs` | hash, digest to output; equal outputs stand once |

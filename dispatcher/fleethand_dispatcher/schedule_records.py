@@ -87,6 +87,7 @@ class ScheduleRecords:
         self._client = client
         self._fire = scripts.load(client, "fire")
         self._run = scripts.load(client, "run")
+        self._join = scripts.load(client, "join")
 
     def add(self, definition: Definition, entries: Mapping[str, tuple[int, int]]) -> None:
         """Write a schedule and when each of its entries must act, before its invocation: see `head_of`.
@@ -109,9 +110,13 @@ class ScheduleRecords:
         pipe.hset(keys.SCHEDULES, definition.id, definitions.encode(definition))
         pipe.zadd(keys.DUE, {entry_of(definition.id, zone): act for zone, (_, act) in entries.items()})
         snapshot = msgspec.json.encode(definition.snapshot)
-        pipe.hset(head, mapping={"snapshot": snapshot, **_next_fields(entries)})
+        pipe.hset(head, mapping={"snapshot": snapshot.decode(), **_next_fields(entries)})
         pipe.execute()
         self.wake()
+
+    def join(self, schedule_id: str, row: str, instance_ids: Sequence[str]) -> int:
+        """Give more instances a row in a schedule; returns how many had none."""
+        return cast("int", self._join(keys=[keys.UNFINISHED], args=[schedule_id, row, *instance_ids]))
 
     def add_entry(self, schedule_id: str, zone: str, due: int, act: int) -> None:
         """Let the hosts of one more time zone take part."""
@@ -258,7 +263,8 @@ class ScheduleRecords:
 
     def active(self, schedule_id: str) -> list[str]:
         """Return the runs that have not finished."""
-        return sorted(raw.decode() for raw in cast("set[bytes]", self._client.smembers(keys.invocation(schedule_id).active)))
+        found = cast("set[bytes]", self._client.smembers(keys.invocation(schedule_id).active))
+        return sorted(raw.decode() for raw in found)
 
     def runs(self, schedule_id: str, *, newest: int) -> list[Run]:
         """Return rows of the list of runs, the newest first."""
@@ -277,7 +283,8 @@ class ScheduleRecords:
 
     def run_ids(self, schedule_id: str) -> list[str]:
         """Return the ids of all runs in the list."""
-        return [raw.decode() for raw in cast("list[bytes]", self._client.zrange(keys.invocation(schedule_id).dues, 0, -1))]
+        found = cast("list[bytes]", self._client.zrange(keys.invocation(schedule_id).dues, 0, -1))
+        return [raw.decode() for raw in found]
 
 
 def entry_of(schedule_id: str, zone: str) -> str:
@@ -301,5 +308,5 @@ def head_of(entries: Mapping[str, tuple[int, int]], *, stop_on_failure: bool) ->
     return {"repeating": "1", **_next_fields(entries), **more}
 
 
-def _next_fields(entries: Mapping[str, tuple[int, int]]) -> dict[str, int | str]:
+def _next_fields(entries: Mapping[str, tuple[int, int]]) -> dict[Any, Any]:
     return {"entries": len(entries), **{f"next:{zone}": due for zone, (due, _) in entries.items()}}

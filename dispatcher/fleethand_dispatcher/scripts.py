@@ -47,6 +47,8 @@ _NAMES = {
     "@FIRINGS@": keys.FIRINGS,
     "@SCHEDULES@": keys.SCHEDULES,
     "@WATCH@": keys.WATCH,
+    "@RESULTS@": keys.RESULTS,
+    "@INSTANCE_PREFIX@": keys.INSTANCE_PREFIX,
 }
 """Keys that a script comes to by itself, from what it reads."""
 _INCLUDE = re.compile(r"^-- @include (\w+)$", re.MULTILINE)

@@ -20,24 +20,6 @@ if redis.call('HEXISTS', runs, id) == 1 or redis.call('EXISTS', run_head) == 1 t
 local groups, occurrence, how = cjson.decode(ARGV[4]), cjson.decode(ARGV[6]), cjson.decode(ARGV[7])
 local skipped, queued = 0, 0
 
-local function join(instance, again)
-    local row = cjson.decode(how.joining)
-    redis.call('HINCRBY', schedule.head, 'n:Scheduled', 1)
-    if again then
-        redis.call('HINCRBY', schedule.head, 'n:' .. again.status, -1)
-        note(row, 'joined', 'it is a target again')
-    else
-        redis.call('HINCRBY', schedule.head, 'total', 1)
-        redis.call('RPUSH', '@INVOCATION_PREFIX@' .. parent .. ':targets', instance)
-        redis.call('INCRBY', results, 1)
-        redis.call('ZADD', prefix .. instance .. ':invocations', redis.call('HGET', schedule.head, 'created_at'), parent)
-        note(row, 'joined', 'it has become a target')
-    end
-    count_finished(schedule, true, false)
-    tell(schedule, instance, row, {})
-    return row
-end
-
 local function queue(row, instance)
     local mine = cjson.decode(ARGV[6])
     mine.only, mine.over = instance, false
@@ -51,7 +33,7 @@ local function admit(instance)
     local row = stored and cjson.decode(stored)
     if not row or (row.cycle.left and TERMINAL[row.status]) then
         if not how.joining then return false end
-        row = join(instance, row)
+        row = join(schedule, instance, how.joining, row)
     end
     local cycle = row.cycle
     if cycle.left then cycle.left, cycle.over = nil, nil end

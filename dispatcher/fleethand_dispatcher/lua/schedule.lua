@@ -83,6 +83,25 @@ end
 
 local function save(schedule, instance, row) redis.call('HSET', schedule.rows, instance, cjson.encode(row)) end
 
+-- Give an instance a row, or a new one in place of *again*, the row that ended when it was no target any more.
+local function join(of, instance, fresh, again)
+    local row = cjson.decode(fresh)
+    redis.call('HINCRBY', of.head, 'n:Scheduled', 1)
+    if again then
+        redis.call('HINCRBY', of.head, 'n:' .. again.status, -1)
+    else
+        redis.call('HINCRBY', of.head, 'total', 1)
+        redis.call('RPUSH', of.head .. ':targets', instance)
+        redis.call('INCRBY', '@RESULTS@', 1)
+        local since = redis.call('HGET', of.head, 'created_at')
+        redis.call('ZADD', '@INSTANCE_PREFIX@' .. instance .. ':invocations', since, of.id)
+    end
+    note(row, 'joined', again and 'it is a target again' or 'it has become a target')
+    count_finished(of, true, false)
+    tell(of, instance, row, {})
+    return row
+end
+
 -- How a run ended is what the schedule's row shows until the next one has.
 local function show(row, run, run_id)
     row.started_at, row.finished_at, row.exit_code = run.started_at, run.finished_at, run.exit_code

@@ -38,6 +38,14 @@ class Standing(NamedTuple):
     paused: bool
 
 
+class _Moment(NamedTuple):
+    """What is judged, and when."""
+
+    definition: Definition
+    zone: str
+    now_ms: int
+
+
 class Verdict(NamedTuple):
     """What follows."""
 
@@ -66,7 +74,7 @@ def decide(definition: Definition, zone: str, standing: Standing, now_ms: int, b
     if not definition.is_due(standing.due, zone):  # somebody else wrote this time: it fires nothing
         return Verdict((), definition.next_after(now_ms, zone), 0)
     dues, rest = _passed(definition, zone, standing.due, now_ms)
-    told = [_judge(definition, zone, due, now_ms, standing, bounds) for due in dues]
+    told = [_judge(_Moment(definition, zone, now_ms), due, bounds, is_paused=standing.paused) for due in dues]
     if not _held_by(definition, zone, now_ms):
         told = _made_up(definition, told, bounds.catch_up_max)
     next_due = rest
@@ -96,12 +104,11 @@ def _passed(definition: Definition, zone: str, due: int, now_ms: int) -> tuple[l
     return dues, following
 
 
-def _judge(
-    definition: Definition, zone: str, due: int, now_ms: int, standing: Standing, bounds: Bounds
-) -> Occurrence:
+def _judge(moment: _Moment, due: int, bounds: Bounds, *, is_paused: bool) -> Occurrence:
+    definition, zone, now_ms = moment
     outcome, reason = Outcome.FIRED, ""
     late_ms = now_ms - _acts(definition, due, zone)
-    if standing.paused:
+    if is_paused:
         outcome, reason = Outcome.PAUSED, "The schedule was paused."
     elif window := _held_by(definition, zone, due):
         outcome, reason = Outcome.HELD, f"Blackout: {window}."
@@ -116,10 +123,9 @@ def _judge(
 def _held_by(definition: Definition, zone: str, at_ms: int) -> str:
     if not definition.policy.blackout:
         return ""
-    own = definition.frequency.zone or zone_of(zone) or zone_of("UTC")
-    assert own is not None
+    own = definition.frequency.zone or zone_of(zone)
     window = definition.blackout.first_covering(clock.to_datetime(at_ms), own)
-    return "" if window is None else str(window)
+    return "" if window is None else window.text
 
 
 def _made_up(definition: Definition, told: list[Occurrence], catch_up_max: int) -> list[Occurrence]:
@@ -149,5 +155,3 @@ def _within(max_runs: int | None, fired: int, told: list[Occurrence]) -> tuple[l
         if fired >= max_runs:
             return told[: index + 1], True
     return told, False
-
-

@@ -5,7 +5,7 @@ at the end.
 """
 
 import functools
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 
 import msgspec
 
@@ -13,9 +13,11 @@ from fleethand_common import clock
 from fleethand_common.errors import RequestError
 from fleethand_dispatcher.models import ParameterDefinition
 from fleethand_dispatcher.rows import Snapshot
-from fleethand_dispatcher.schedules.frequency import Frequency, find_zone, parse_frequency
+from fleethand_dispatcher.schedules.frequency import Frequency, FrequencyKind, find_zone, parse_frequency
 from fleethand_dispatcher.schedules.windows import Blackout, parse_blackout
 from fleethand_dispatcher.scheduling.policy import Policy
+
+_SECOND_MS = 1000
 
 
 class Aim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -56,7 +58,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_zoned(self) -> bool:
         """Whether each host runs it by its own time zone."""
-        return self.frequency.kind == "cron" and self.frequency.zone is None
+        return self.frequency.kind is FrequencyKind.CRON and self.frequency.zone is None
 
     @property
     def blackout(self) -> Blackout:
@@ -71,6 +73,10 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     def rules(self) -> tuple[ParameterDefinition, ...]:
         """Return what values of the parameters must look like."""
         return tuple(ParameterDefinition.model_validate(rule) for rule in self.parameter_rules)
+
+    def first_after(self, at_ms: int, zone: str = "") -> int | None:
+        """Return the first time of a schedule that begins at *at_ms*; an `at` of that very second counts."""
+        return self.next_after(at_ms - _SECOND_MS if self.frequency.kind is FrequencyKind.AT else at_ms, zone)
 
     def next_after(self, at_ms: int, zone: str = "") -> int | None:
         """Return the first time after *at_ms* at which it is due, None if there is none."""
@@ -91,7 +97,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 @functools.lru_cache(maxsize=20_000)
 def _frequency(text: str, created_ms: int) -> Frequency:
     created = clock.to_datetime(created_ms)
-    return parse_frequency(text, now=created - timedelta(seconds=1), created=created)
+    return parse_frequency(text, now=created, created=created)
 
 
 @functools.lru_cache(maxsize=1_000)

@@ -14,6 +14,7 @@ from fleethand_dispatcher.courier import Courier
 from fleethand_dispatcher.launching import Launch, Launcher, Prepared
 from fleethand_dispatcher.rows import Cycle, Row
 from fleethand_dispatcher.schedule_records import Making
+from fleethand_dispatcher.schedules.frequency import FrequencyKind
 from fleethand_dispatcher.scheduling.definitions import Definition
 from fleethand_dispatcher.scheduling.occurrences import Occurrence, Outcome, Run
 from fleethand_dispatcher.scheduling.roster import Crew, Roster
@@ -137,7 +138,7 @@ def _over(job: _Job) -> bool | list[str]:
 def _unrun(job: _Job) -> tuple[str, str, str]:
     """Return how rows end on which a schedule that is over never ran."""
     if job.occurrence.outcome is Outcome.MISSED:
-        is_at = job.definition.frequency.kind == "at"
+        is_at = job.definition.frequency.kind is FrequencyKind.AT
         code = InstanceErrorCode.AT_EXPRESSION_EXPIRED if is_at else InstanceErrorCode.CRON_EXPRESSION_EXPIRED
         return INSTANCE_ERRORS[code].status, code, INSTANCE_ERRORS[code].info
     return InstanceStatus.STOPPED, "", job.occurrence.reason or "The schedule was over before its first run here."

@@ -84,8 +84,7 @@ class Engine:
         known = dict(zip(schedule_ids, self._store.schedules.read(schedule_ids), strict=True))
         facts = self._store.schedules.facts([(due.schedule_id, due.zone) for due in dues])
         firings = [
-            self._firing(due, known[due.schedule_id], fact, holder.at_ms)
-            for due, fact in zip(dues, facts, strict=True)
+            self._firing(due, known[due.schedule_id], fact, holder.at_ms) for due, fact in zip(dues, facts, strict=True)
         ]
         return self._store.schedules.fire(holder.name, holder.epoch, firings)
 

@@ -1,4 +1,4 @@
-"""What a caller may ask of a schedule beside its frequency: the options, checked, and the form in which they are kept."""
+"""What a caller may ask of a schedule beside its frequency: the options, checked and as they are kept."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -121,8 +121,8 @@ def _one_of(name: str, value: str, kind: type[StrEnum]) -> None:
 
 def _aware(name: str, value: datetime | None) -> None:
     if value is not None and value.tzinfo is None:
-        problem = f"Cannot use {name}={value}: it has no time zone; write 2027-01-01T09:00:00Z or give an aware datetime."
-        raise refusal("InvalidParameter.Schedule", problem)
+        way_out = "write 2027-01-01T09:00:00Z or give an aware datetime."
+        raise refusal("InvalidParameter.Schedule", f"Cannot use {name}={value}: it has no time zone; {way_out}")
 
 
 def to_ms(moment: datetime | None) -> int | None:

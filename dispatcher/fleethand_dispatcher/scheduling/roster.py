@@ -33,6 +33,10 @@ class Roster:
     def _facts(self) -> Mapping[str, Heartbeat]:
         return {facts.instance_id: facts for facts in self._store.instances.facts()}
 
+    def everyone(self) -> Sequence[str]:
+        """Return the ids of all hosts that were ever seen."""
+        return list(self._facts)
+
     def zone(self, instance_id: str) -> str:
         """Return the time zone that a host reported; UTC for one that never did, or reported none that is known."""
         facts = self._facts.get(instance_id)

@@ -14,7 +14,7 @@ def entries(definition: Definition, zones: Iterable[str], now_ms: int) -> dict[s
     """Return when a schedule is due and must act, per time zone, or for all hosts under an empty name."""
     found: dict[str, tuple[int, int]] = {}
     for zone in sorted(zones) if definition.is_zoned else [""]:
-        due = definition.next_after(now_ms, zone)
+        due = definition.first_after(now_ms, zone)
         if due is not None:
             found[zone] = (due, due + jitter_ms(definition, due, zone))
     return found
