@@ -25,9 +25,12 @@ def figures(folder: Path) -> Iterator[list[str]]:
     with running_server(folder / "valkey") as server, server.client() as client:
         os.environ["BENCH_REDIS_URL"] = server.url
         # imported here, as the plain Celery application reads its URL when it is imported
-        from bench import control_plane, hosts  # noqa: PLC0415
+        from bench import control_plane, hosts, schedules  # noqa: PLC0415
 
         for figure in control_plane.measure(server.url):
+            yield list(figure)
+        client.flushall()
+        for figure in schedules.measure(server.url, folder):
             yield list(figure)
         client.flushall()
         for figure in hosts.measure(server.url, folder):
