@@ -67,7 +67,7 @@ class Cron:
         return min(found, default=None)
 
     def gap_below(self, limit_s: int, wall_s: int) -> int | None:
-        """Return the shortest time between two runs if it is less than *limit_s*; over midnight, as from *wall_s* on."""
+        """Return the shortest time between two runs if it is below *limit_s*; over midnight, as from *wall_s* on."""
         seconds, minutes, hours = (self._numbers(kind) for kind in (SECONDS, MINUTES, HOURS))
         within_minute = seconds[-1] - seconds[0]
         within_hour = (minutes[-1] - minutes[0]) * 60 + within_minute

@@ -83,14 +83,11 @@ class FieldKind:
         """Return what an item without specials means: `*`, `a`, `a-b`, each with a step or without."""
         try:
             span, slash, step_text = item.partition("/")
-            step = self._step(step_text) if slash else 1
-            if span == "*":
-                return frozenset(range(self.low, self.high + 1, step))
             first_text, dash, last_text = span.partition("-")
-            first = self.number(first_text)
-            if dash:
-                return self._range(first, self.number(last_text), step)
-            return frozenset(range(first, self.high + 1, step)) if slash else frozenset({first})
+            first = self.low if span == "*" else self.number(first_text)
+            open_end = self.high if slash or span == "*" else first
+            last = self.number(last_text) if dash else open_end
+            return self._range(first, last, self._step(step_text) if slash else 1)
         except ValueError as error:
             raise self.error(str(error), character) from error
 
