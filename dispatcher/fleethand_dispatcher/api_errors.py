@@ -70,6 +70,7 @@ API_ERRORS: dict[str, ApiError] = {
     "InvalidCommandContent.DecodeError": ApiError(
         400, "The specified parameter CommandContent can not be Base64 decoded."
     ),
+    "InvalidParameters.KeyDuplicate": ApiError(400, "The key in the parameter Parameters cannot be duplicated."),
     "InvalidParameters.KeyMalformed": ApiError(400, "The key in the parameter Parameters is not valid."),
     "InvalidParameters.KeyEmpty": ApiError(400, "The key in the parameter Parameters cannot be empty."),
     "InvalidParameters.KeyNotMatch": ApiError(

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fleethand_common import clock
 from fleethand_common.commands import CommandType, Interpolation
 from fleethand_common.states import InvocationStatus
 from fleethand_dispatcher import content
@@ -23,7 +22,6 @@ from fleethand_dispatcher.invocation import RETRY_BY_DEFAULT, Invocation
 from fleethand_dispatcher.models import (
     CloudAssistantStatus,
     Command,
-    DeadReport,
     Explanation,
     Instance,
     InvocationEvent,
@@ -35,6 +33,7 @@ from fleethand_dispatcher.models import (
     StopDisposition,
     TargetPreview,
 )
+from fleethand_dispatcher.operator_verbs import OperatorVerbs
 from fleethand_dispatcher.reading import Reader, accepting
 from fleethand_dispatcher.rendering import rendering
 from fleethand_dispatcher.requests import CommandRequest, check_statuses, parse
@@ -44,7 +43,7 @@ from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 
 
-class Dispatcher(ScheduleVerbs):
+class Dispatcher(ScheduleVerbs, OperatorVerbs):
     """Runs commands on a fleet and tells what became of them.
 
     Args:
@@ -404,21 +403,6 @@ class Dispatcher(ScheduleVerbs):
         known = self._fleet.read([instance_id])
         name = known[0].instance_name if known else ""
         return rendering(command, parameters, {"InstanceId": instance_id, "InstanceName": name}, self._settings)
-
-    @guarded
-    def dead_reports(self, *, max_results: int = 50) -> list[DeadReport]:
-        """Return the newest reports that were set aside, with the reason."""
-        return self._dead.newest(max_results)
-
-    @guarded
-    def drop_dead_reports(self) -> int:
-        """Forget the reports that were set aside; returns how many there were."""
-        return self._dead.drop()
-
-    @guarded
-    def server_time(self) -> str:
-        """Return the control plane's time as API text; also shows that the server answers."""
-        return clock.to_text(self._store.now_ms())
 
 
 _TARGETS = frozenset({"instance_ids", "tags", "names", "all_instances", "limit", "require_known"})

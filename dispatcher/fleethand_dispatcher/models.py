@@ -208,8 +208,10 @@ class UpcomingRun(Record):
     """One run to come."""
 
     due_time: datetime
+    schedule_zone: str
+    """The schedule's own zone; empty if each host reads it in its own."""
     time_zones: tuple[str, ...]
-    """The hosts' zones in which it is due, where each host reads the schedule in its own."""
+    """The hosts' zones; where each host reads the schedule in its own, those in which it is due then."""
     held_by: str
     """The blackout window that holds it back; empty if it fires."""
 

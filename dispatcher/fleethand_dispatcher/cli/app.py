@@ -26,6 +26,7 @@ _OURS = {
     "command": "command:command",
     "invocation": "invocation:invocation",
     "instance": "instance:instance",
+    "schedule": "schedule:schedule",
     "report": "report:report",
     "config": "config:config",
     "doctor": "doctor:doctor",
@@ -35,6 +36,7 @@ _STACK = ("up", "down", "status", "demo", "dashboard")
 _SECTIONS = {
     "Run on the fleet": ("run", "invoke", "targets", "render"),
     "Look at what happened": ("results", "explain", "invocation"),
+    "Run again and again": ("schedule",),
     "Keep": ("command", "instance"),
     "This machine": _STACK,
     "Operate": ("doctor", "config", "report", "aggregator"),

@@ -3,6 +3,7 @@
 A run that is under way keeps what it was given; the next one has the new.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -34,6 +35,9 @@ _CODES = {
     "InstanceIds.ExceedLimit": "InvalidInstanceId.CountLimitExceeded",
 }
 """This action has names of its own for what other actions call otherwise."""
+
+
+_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class ModifyRequest(Request):
@@ -97,9 +101,7 @@ class Modifier:
             return ()
         if not definition.aim.is_fixed:
             way_out = "its targets are looked for again at each run; give the host its tag or name."
-            raise refusal(
-                "InvalidResourceTag.ConflictWithInstanceIds", f"{definition.id} has no list of ids: {way_out}"
-            )
+            raise refusal("InvalidResourceTag.ConflictWithInstanceIds", f"{definition.id} has no ids: {way_out}")
         wanted = parse(TargetsRequest, {"instance_ids": request.instance_ids}).instance_ids
         known = set(self._store.invocations.targets(definition.id))
         joining = [i for i in wanted if i not in known]
@@ -114,6 +116,7 @@ class Modifier:
         snapshot = definition.snapshot
         if request.parameters and not request.enable_parameter:
             raise refusal("Parameter.Disabled", "Pass enable_parameter=True with parameters.")
+        _check_keys(request.parameters or {})
         enabled = snapshot.enable_parameter or bool(request.enable_parameter)
         command = self._command(definition, request, enabled=enabled)
         names = list(command.parameter_names) if command else definition.parameter_names
@@ -176,6 +179,14 @@ class Modifier:
             raise refusal("InvalidParameter.Frequency", f"{error.code}: {error}") from error
         snapshot = msgspec.structs.replace(definition.snapshot, frequency=found.text)
         return msgspec.structs.replace(definition, snapshot=snapshot)
+
+
+def _check_keys(parameters: Mapping[str, Any]) -> None:
+    for key in parameters:
+        if not key:
+            raise refusal("InvalidParameters.KeyEmpty", "One of the names is empty.")
+        if not _KEY.fullmatch(key):
+            raise refusal("InvalidParameters.KeyMalformed", f"Cannot use {key!r}: letters, digits, '-' and '_'.")
 
 
 @contextmanager

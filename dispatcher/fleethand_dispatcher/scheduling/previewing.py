@@ -36,17 +36,17 @@ def upcoming(
     read = definition.frequency if definition else parse_frequency(frequency, now=now)
     created = definition.created if definition else now
     is_zoned = read.kind is FrequencyKind.CRON and read.zone is None
-    wanted: Sequence[tzinfo] = (UTC,)
-    if is_zoned:
-        roster = Roster(store, 0)
-        members = store.invocations.targets(definition.id) if definition else roster.everyone()
-        wanted = [find_zone(name) for name in zones or sorted(roster.zones(members)) or ["UTC"]]
+    roster = Roster(store, 0)
+    members = store.invocations.targets(definition.id) if definition else roster.everyone()
+    names = list(zones) or sorted(roster.zones(members)) or ["UTC"]
+    wanted = [find_zone(name) for name in names] if is_zoned else [UTC]
     windows = definition.blackout if definition else parse_blackout(blackout)
     found = preview(read, count=count, after=after, created=created, zones=wanted, blackout=windows)
     return [
         UpcomingRun(
             due_time=run.at,
-            time_zones=tuple(_name(zone) for zone in run.zones) if is_zoned else (),
+            schedule_zone="" if is_zoned else read.zone_name or "UTC",
+            time_zones=tuple(_name(zone) for zone in run.zones) if is_zoned else tuple(names),
             held_by=run.held_by.text if run.held_by else "",
         )
         for run in found
