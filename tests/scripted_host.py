@@ -17,7 +17,9 @@ class ScriptedHost:
         self.client = client
         self.instance_id = instance_id
 
-    def beat(self, *, hello: bool = False, name: str = "", tags: dict[str, str] | None = None) -> None:
+    def beat(
+        self, *, hello: bool = False, name: str = "", tags: dict[str, str] | None = None, time_zone: str = "UTC"
+    ) -> None:
         """Send a heartbeat."""
         self.send(
             messages.Heartbeat(
@@ -30,7 +32,7 @@ class ScriptedHost:
                 os_type="Linux",
                 os_version="test",
                 worker_version="0",
-                time_zone="UTC",
+                time_zone=time_zone,
                 boot_id="b",
             )
         )

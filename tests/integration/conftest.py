@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import redis
 
+from beat import Beat
 from fleethand_dispatcher.aggregator import Aggregator
 from fleethand_dispatcher.dispatcher import Dispatcher
 from fleethand_dispatcher.settings import Settings
@@ -52,6 +53,12 @@ def make_plane(redis_url: str) -> Iterator[Callable[..., ControlPlane]]:
 def plane(make_plane: Callable[..., ControlPlane]) -> ControlPlane:
     """A control plane."""
     return make_plane()
+
+
+@pytest.fixture
+def beat(plane: ControlPlane) -> Beat:
+    """A beat on that control plane, whose time a test sets."""
+    return Beat(plane.store, plane.settings)
 
 
 @pytest.fixture
