@@ -14,7 +14,7 @@ from celery.beat import Scheduler
 from fleethand_common.clock import elapsed_s
 from fleethand_common.errors import FleethandError
 from fleethand_dispatcher.celery_app import settings_from_environment
-from fleethand_dispatcher.connection import guarded
+from fleethand_dispatcher.connection import connect, guarded
 from fleethand_dispatcher.lease import Holder, Lease
 from fleethand_dispatcher.retention import sweep
 from fleethand_dispatcher.scheduling import zones
@@ -47,7 +47,8 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
         """Open the records; Celery's own entries are not wanted."""
         self._settings = settings_from_environment()
         self._store = Store.at(self._settings.redis_url)
-        self._lease = Lease(self._store.client)
+        # a connection of its own: a signal gives the lease back in the middle of whatever the other one does
+        self._lease = Lease(connect(self._settings.redis_url))
         self._engine = Engine(self._store, self._settings)
 
     def tick(self, *_: Any, **__: Any) -> float:
@@ -103,7 +104,10 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
         self._reachable = False
 
     def close(self) -> None:
-        """Give the lease back, so that a spare need not wait for its end; Celery calls this twice."""
+        """Give the lease back, so that a spare need not wait for its end; Celery calls this twice.
+
+        The first call comes from within a signal's handler, so the connection that is read from then is left alone.
+        """
         super().close()
         store, self._store = self._store, None
         if store is None:
@@ -112,7 +116,6 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
             guarded(self._lease.give_back)(self._name)
         except FleethandError as error:
             logger.debug("the lease ends by itself: %s", error)
-        store.close()
 
     @property
     def info(self) -> str:

@@ -83,11 +83,12 @@ def test_parallel_runs_are_active_at_once(plane, host, beat) -> None:
 
 
 @pytest.mark.parametrize(
-    ("misfire", "ran", "expected"),
+    "case",
     [("skip", 0, {"missed": 10}), ("latest", 1, {"missed": 9, "fired": 1}), ("all", 10, {"fired": 1, "queued": 9})],
 )
-def test_outage_is_treated_as_the_misfire_policy_says(plane, host, beat, misfire, ran, expected) -> None:
+def test_outage_is_treated_as_the_misfire_policy_says(plane, host, beat, case) -> None:
     """Ten times passed: none is run, or the latest, or each, one after the other; and each has its row."""
+    misfire, ran, expected = case
     one = host()
     invocation = schedule(plane, misfire=misfire)
     resumed = (
