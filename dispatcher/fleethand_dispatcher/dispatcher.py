@@ -253,6 +253,7 @@ class Dispatcher(ScheduleVerbs, OperatorVerbs):
         command_type: str | None = None,
         instance_id: str | None = None,
         invocation_status: str | None = None,
+        repeat_mode: str | None = None,
         max_results: int = 10,
         next_token: str = "",
     ) -> Page[InvocationRecord]:
@@ -262,6 +263,7 @@ class Dispatcher(ScheduleVerbs, OperatorVerbs):
             command_name=command_name,
             command_type=command_type,
             invocation_status=invocation_status,
+            repeat_mode=repeat_mode,
         )
         return self._reader.describe(
             invoke_id=invoke_id,

@@ -215,13 +215,21 @@ class InvocationRecords:
                 return
             start += _CHUNK
 
-    def oldest(self) -> list[tuple[str, int]]:
-        """Return all ids of invocations and of schedules' runs, and their times of creation, oldest first."""
-        pipe = self._client.pipeline(transaction=False)
-        pipe.zrange(keys.INVOCATIONS, 0, -1, withscores=True)
-        pipe.zrange(keys.RUNS, 0, -1, withscores=True)
-        found = heapq.merge(*pipe.execute(), key=lambda pair: pair[1])
-        return [(raw.decode(), int(score)) for raw, score in found]
+    def oldest(self) -> Iterator[tuple[str, int]]:
+        """Yield all ids of invocations and of schedules' runs with their times of creation, oldest first."""
+        return heapq.merge(self._by_age(keys.INVOCATIONS), self._by_age(keys.RUNS), key=lambda pair: pair[1])
+
+    def _by_age(self, index: str) -> Iterator[tuple[str, int]]:
+        """Yield an index in pieces; who removes what it was told of moves the places, so the last pair decides."""
+        last = (-1, "")
+        while True:
+            found = self._client.zrangebyscore(index, last[0], "+inf", start=0, num=_CHUNK, withscores=True)
+            pairs = [(int(score), raw.decode()) for raw, score in cast("list[tuple[bytes, float]]", found)]
+            fresh = [pair for pair in pairs if pair > last]
+            yield from ((invoke_id, created_ms) for created_ms, invoke_id in fresh)
+            if not fresh:
+                return
+            last = fresh[-1]
 
     def ids_starting_with(self, prefix: str) -> list[str]:
         """Return the invocation ids that begin with *prefix*, ten at most."""

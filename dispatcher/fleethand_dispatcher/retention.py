@@ -20,11 +20,15 @@ def sweep(store: Store, settings: Settings) -> int:
     """
     horizon_ms = store.now_ms() - settings.retention_days * _DAY_MS
     gone = 0
+    living: set[str] | None = None
     for invoke_id, created_ms in store.invocations.oldest():
         too_old = created_ms < horizon_ms
         if gone >= _AT_ONCE or (not too_old and store.results_held() <= settings.retention_results):
             break
-        gone += _forget(store, invoke_id)
+        if living is None:
+            living = set(store.schedules.ids())
+        if invoke_id not in living:
+            gone += _forget(store, invoke_id)
     for instance_id, seen_ms in store.instances.all_seen().items():
         if seen_ms < horizon_ms:
             store.instances.forget(instance_id)

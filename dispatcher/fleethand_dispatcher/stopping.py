@@ -12,6 +12,8 @@ from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 
 _CHUNK = 1000
+_TAKEN = frozenset({StopDisposition.STOPPING, StopDisposition.CANCELLED, StopDisposition.STOPPED})
+"""What says that a stop was of use."""
 
 
 class Stopper:
@@ -37,13 +39,18 @@ class Stopper:
         for start in range(0, len(everyone), _CHUNK):
             some = self._stop_some(invoke_id, everyone[start : start + _CHUNK], now_ms, is_schedule=repeats)
             dispositions |= some
-        if set(dispositions.values()) & {
-            StopDisposition.STOPPING,
-            StopDisposition.CANCELLED,
-            StopDisposition.STOPPED,
-        }:
+        if _TAKEN & set(dispositions.values()):
             self._store.invocations.mark_stop(invoke_id, now_ms)
+        if repeats:
+            self._end_if_nobody_is_left(invoke_id)
         return dispositions
+
+    def _end_if_nobody_is_left(self, schedule_id: str) -> None:
+        """End a schedule that was stopped host by host; one whose targets are looked for again goes on."""
+        definition = self._store.schedules.definition(schedule_id)
+        head = self._store.invocations.head(schedule_id)
+        if definition and definition.aim.is_fixed and head and not head.unfinished:
+            self._store.schedules.end(schedule_id)
 
     def pass_on(self, schedule_id: str, instance_ids: Sequence[str], now_ms: int) -> None:
         """Stop the runs of a schedule that are under way on some instances."""

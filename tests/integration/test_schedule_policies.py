@@ -64,6 +64,27 @@ def test_queued_run_begins_when_the_active_one_ends_and_a_second_is_skipped(plan
     assert sorted(outcomes(invocation)) == ["fired", "fired", "queued", "skipped"]
 
 
+def test_queued_run_is_the_last_one_when_the_schedule_is_over(plane, host, beat) -> None:
+    """What waits still runs; the schedule ends with it."""
+    one = host()
+    invocation = schedule(plane, overlap="queue", max_runs=2)
+    beat.at(next_time(plane, invocation))
+    first = one.orders()[0].invocation_id
+    one.start(first)
+    plane.settle()
+    last = next_time(plane, invocation)
+    beat.at(last)
+
+    one.finish(first, "Failed", exit_code=1)
+    plane.settle()
+    between = invocation.status
+    beat.at(last)
+    run_through(plane, one)
+
+    assert (between, invocation.status, row(invocation).repeats) == ("Scheduled", "Success", 2)
+    assert not plane.store.client.exists("fleethand:due", "fleethand:schedules")
+
+
 def test_parallel_runs_are_active_at_once(plane, host, beat) -> None:
     """The row is Running until the last of them has ended."""
     one = host()

@@ -237,6 +237,22 @@ def test_late_word_of_a_host_replaces_what_was_presumed_of_its_last_run(plane, h
     assert (invocation.status, row(invocation).presumed) == ("Success", False)
 
 
+def test_late_end_of_a_run_alone_replaces_what_was_presumed(plane, host, beat) -> None:
+    """A host that says nothing of the start and then how it ended is believed as well."""
+    one = host()
+    invocation = schedule(plane, max_runs=1)
+    beat.at(next_time(plane, invocation))
+    (order,) = one.orders()
+    plane.store.client.hset(f"fleethand:inv:{order.invocation_id}", "deliver_before", "1")
+    plane.store.client.zadd("fleethand:watch", {f"{order.invocation_id}|host-1": 1})
+    plane.settle()
+
+    one.finish(order.invocation_id, exit_code=0, output="late\n")
+    plane.settle()
+
+    assert (invocation.status, row(invocation).output, row(invocation).repeats) == ("Success", "late\n", 1)
+
+
 def test_history_has_a_row_for_each_execution(plane, host, beat) -> None:
     """`include_history` pages through all runs, the newest first; without it there is the last one."""
     one = host()
@@ -268,6 +284,7 @@ def test_runs_are_not_listed_as_invocations(plane, host, beat) -> None:
     of_host = plane.dispatcher.describe_invocations(instance_id="host-1").items
 
     assert [record.invoke_id for record in listed] == [record.invoke_id for record in of_host] == [invocation.invoke_id]
+    assert not plane.dispatcher.describe_invocations(repeat_mode="Once").items
     assert (listed[0].repeat_mode, listed[0].frequency) == ("Period", EVERY_MINUTE)
     assert plane.dispatcher.describe_invocation(run_id).schedule_id == invocation.invoke_id
 

@@ -41,11 +41,11 @@ local function tell(schedule, instance, row, event)
         cjson.encode(event), 'd', '')
 end
 
--- Move a row of a schedule. What followed from a guess may be replaced by what follows from the host's own word.
-local function turn(schedule, instance, row, to, detail)
+-- Move a row of a schedule. *guessed*: what it is followed from a guess, which the host's own word replaces.
+local function turn(schedule, instance, row, to, detail, guessed)
     local from = row.status
     if from == to then return end
-    if not TRANSITIONS[from][to] and not (row.presumed and REPLACES_PRESUMED[to]) then return end
+    if not TRANSITIONS[from][to] and not (guessed and REPLACES_PRESUMED[to]) then return end
     row.status = to
     redis.call('HINCRBY', schedule.head, 'n:' .. from, -1)
     redis.call('HINCRBY', schedule.head, 'n:' .. to, 1)
@@ -61,7 +61,7 @@ local function retire(schedule)
 end
 
 -- No run is active on this instance: wait for the next one, or end.
-local function settle(schedule, instance, row)
+local function settle(schedule, instance, row, guessed)
     local cycle = row.cycle
     local waits = cycle.queued and #cycle.queued > 0
     local to, detail = 'Scheduled', nil
@@ -74,10 +74,8 @@ local function settle(schedule, instance, row)
         local unrun = cycle.unrun or { 'Stopped', '', '' }
         to, row.error_code, row.error_info, detail = unrun[1], unrun[2], unrun[3], unrun[3]
     end
-    if row.status == 'Running' or TERMINAL[row.status] and row.presumed then
-        turn(schedule, instance, row, 'Scheduled')
-    end
-    turn(schedule, instance, row, to, detail)
+    if row.status == 'Running' then turn(schedule, instance, row, 'Scheduled') end
+    turn(schedule, instance, row, to, detail, guessed)
     row.updated_at = now
 end
 
@@ -111,6 +109,7 @@ local function show(row, run, run_id)
 end
 
 local function ended(schedule, instance, row, run, text, run_id)
+    local guessed = row.presumed
     show(row, run, run_id)
     row.output = nil
     if text ~= '' then
@@ -120,7 +119,7 @@ local function ended(schedule, instance, row, run, text, run_id)
     if FAILED[run.status] and redis.call('HGET', schedule.head, 'stop_on_failure') == '1' then
         row.cycle.over = true
     end
-    if (row.cycle.active or 0) == 0 then settle(schedule, instance, row) end
+    if (row.cycle.active or 0) == 0 then settle(schedule, instance, row, guessed) end
     local event = { run = run_id, digest = run.output, dropped = run.dropped }
     if run.output then event.shown, event.intact = 0, true end
     tell(schedule, instance, row, event)
@@ -143,7 +142,7 @@ local function tell_schedule(schedule, run_id, instance, before, run, text)
     if run.status == 'Running' and before.status ~= 'Running' then
         row.started_at, row.finished_at, cycle.run = run.started_at, nil, run_id
         if row.status == 'Scheduled' or row.presumed then
-            turn(schedule, instance, row, 'Running')
+            turn(schedule, instance, row, 'Running', nil, row.presumed)
             row.presumed = nil
             tell(schedule, instance, row, { run = run_id })
         end

@@ -5,7 +5,7 @@ at the end.
 """
 
 import functools
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 
 import msgspec
 
@@ -18,6 +18,7 @@ from fleethand_dispatcher.schedules.windows import Blackout, parse_blackout
 from fleethand_dispatcher.scheduling.policy import Policy
 
 _SECOND_MS = 1000
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Aim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,7 +54,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def frequency(self) -> Frequency:
         """When it runs."""
-        return _frequency(self.snapshot.frequency, self.created_at)
+        return _frequency(self.snapshot.frequency)
 
     @property
     def is_zoned(self) -> bool:
@@ -94,10 +95,10 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
         return self.frequency.is_due_time(clock.to_datetime(at_ms), created=self.created, zone=zone_of(zone))
 
 
-@functools.lru_cache(maxsize=20_000)
-def _frequency(text: str, created_ms: int) -> Frequency:
-    created = clock.to_datetime(created_ms)
-    return parse_frequency(text, now=created, created=created)
+@functools.lru_cache(maxsize=5_000)
+def _frequency(text: str) -> Frequency:
+    """Read a frequency that was checked when its schedule began; it may have ended since."""
+    return parse_frequency(text, now=_LONG_AGO, created=_LONG_AGO)
 
 
 @functools.lru_cache(maxsize=1_000)

@@ -47,11 +47,12 @@ class Expander:
 
         If this process dies in between, the reaper sends the orders of what is recorded.
         """
-        jobs = self._jobs(found)
-        roster_targets = self._roster.parted([job.crew for job in jobs], now_ms)
+        roster = Roster(self._store, self._settings.online_within_s * 1000)
+        jobs = self._jobs(found, roster)
+        parted = roster.parted([job.crew for job in jobs], now_ms)
         ready: list[tuple[Prepared | None, Targets]] = []
         makings: list[Making] = []
-        for job, targets in zip(jobs, roster_targets, strict=True):
+        for job, targets in zip(jobs, parted, strict=True):
             prepared = self._prepare(job, targets, now_ms)
             ready.append((prepared, targets))
             makings.append(self._making(job, prepared, now_ms))
@@ -67,11 +68,10 @@ class Expander:
         for run_id in gone:
             self._store.invocations.forget(run_id)
 
-    def _jobs(self, found: Sequence[Occurrence]) -> list[_Job]:
+    def _jobs(self, found: Sequence[Occurrence], roster: Roster) -> list[_Job]:
         schedule_ids = list(dict.fromkeys(occurrence.id for occurrence in found))
         definitions = dict(zip(schedule_ids, self._store.schedules.read(schedule_ids), strict=True))
         members = dict(zip(schedule_ids, self._store.invocations.targets_of(schedule_ids), strict=True))
-        self._roster = Roster(self._store, self._settings.online_within_s * 1000)
         jobs = []
         for occurrence in found:
             definition = definitions[occurrence.id]
@@ -79,7 +79,7 @@ class Expander:
                 logger.info("dropped an occurrence of %s: that is over", occurrence.id)
                 continue
             try:
-                crew = self._roster.crew(definition, members[occurrence.id], occurrence.zone, occurrence.only)
+                crew = roster.crew(definition, members[occurrence.id], occurrence.zone, occurrence.only)
                 jobs.append(_Job(occurrence, definition, crew))
             except Exception:
                 logger.exception("cannot find the targets of %s", occurrence.id)
