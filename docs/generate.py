@@ -212,14 +212,27 @@ def python_api_page() -> Iterator[str]:
     for name in ("Dispatcher", "Invocation"):
         definition = _classes(f"fleethand_dispatcher.{name.lower()}")[name]
         yield from ("", f"## {name}", "", *_prose(ast.get_docstring(definition)), "")
-        for method in definition.body:
-            if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
-                yield from _method(name, method)
+        for method in _methods(definition):
+            yield from _method(name, method)
     yield from ("## Records", "", "Frozen pydantic models; `fleethand_dispatcher.models` has them.")
     yield from ("Times are aware datetimes in UTC, and `None` for what has not happened.", "")
     for definition in _classes("fleethand_dispatcher.models").values():
         if definition.name != "Record":
             yield from _fields_table(definition)
+
+
+PARTS = {"ScheduleVerbs": "schedule_verbs", "OperatorVerbs": "operator_verbs"}
+"""Classes that lend a class of the API some of its methods, and their modules."""
+
+
+def _methods(definition: ast.ClassDef) -> Iterator[ast.FunctionDef]:
+    """Yield the public methods of a class, its own and then those of its parts."""
+    for method in definition.body:
+        if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
+            yield method
+    for base in definition.bases:
+        if isinstance(base, ast.Name) and base.id in PARTS:
+            yield from _methods(_classes(f"fleethand_dispatcher.{PARTS[base.id]}")[base.id])
 
 
 def _classes(module: str) -> dict[str, ast.ClassDef]:

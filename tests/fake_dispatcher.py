@@ -20,9 +20,12 @@ from fleethand_dispatcher.models import (
     InvocationResult,
     Page,
     Rendering,
+    Schedule,
+    ScheduledRun,
     Step,
     StopDisposition,
     TargetPreview,
+    UpcomingRun,
 )
 
 AT = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
@@ -141,6 +144,9 @@ class FakeDispatcher:
         self.raises: Exception | None = None
         self.commands = [command("deploy")]
         self.instances = [instance("web-2", online=False), instance("web-1")]
+        self.schedules: list[Schedule] = []
+        self.scheduled_runs: list[ScheduledRun] = []
+        self.upcoming: list[UpcomingRun] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
     def __enter__(self) -> "FakeDispatcher":
@@ -198,6 +204,27 @@ class FakeDispatcher:
     def stop_invocation(self, invoke_id: str, *, instance_ids: Sequence[str] = ()) -> dict[str, StopDisposition]:
         self._called("stop_invocation", invoke_id=invoke_id, instance_ids=tuple(instance_ids))
         return {row.instance_id: StopDisposition.STOPPING for row in self.rows}
+
+    def describe_schedules(self, **arguments: Any) -> Page[Schedule]:
+        self._called("describe_schedules", **arguments)
+        return Page(items=self.schedules)
+
+    def describe_schedule_runs(self, invoke_id: str, *, max_results: int = 50) -> list[ScheduledRun]:
+        self._called("describe_schedule_runs", invoke_id=invoke_id, max_results=max_results)
+        return self.scheduled_runs
+
+    def preview_schedule(self, frequency: str = "", count: int = 5, **arguments: Any) -> list[UpcomingRun]:
+        self._called("preview_schedule", frequency=frequency, count=count, **arguments)
+        return self.upcoming
+
+    def pause_schedule(self, invoke_id: str) -> None:
+        self._called("pause_schedule", invoke_id=invoke_id)
+
+    def resume_schedule(self, invoke_id: str) -> None:
+        self._called("resume_schedule", invoke_id=invoke_id)
+
+    def describe_invocation(self, invoke_id: str) -> InvocationRecord:
+        return FakeInvocation(self).record()
 
     def preview_targets(self, **arguments: Any) -> TargetPreview:
         self._called("preview_targets", **arguments)

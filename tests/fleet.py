@@ -6,9 +6,10 @@ A script proves that it ran by a line in the fleet's ledger; `Fleet.logged` is p
 import json
 import os
 import random
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,12 @@ class Fleet:
     def scripted_host(self, client: "redis.Redis[Any]", instance_id: str) -> ScriptedHost:
         """Enrol a host that the test plays itself."""
         return ScriptedHost(client, provision(self.server.url, self.keyring, instance_id))
+
+    def beat(self, name: str = "beat") -> Program:
+        """Start a beat with Celery's own command."""
+        argv = (sys.executable, "-P", "-m", "celery", "-A", "fleethand_dispatcher.celery_app", "beat", "-l", "INFO")
+        environ = {f"FLEETHAND_{key.upper()}": str(value) for key, value in self.plane_settings.items()}
+        return self.programs.start(*argv, name=name, environ={**environ, "FLEETHAND_REDIS_URL": self.server.url})
 
     def started(self, *instance_ids: str, **settings: Any) -> "Fleet":
         """Start an aggregator and these workers, and wait until the control plane has heard of them."""
@@ -214,10 +221,16 @@ class Fleet:
 
 
 @contextmanager
-def running_fleet(folder: Path, *, arguments: tuple[str, ...] = DURABLE, **settings: Any) -> Iterator[Fleet]:
-    """Run a server and a fleet without anything in it yet; all of it is gone afterwards."""
+def running_fleet(
+    folder: Path, *, arguments: tuple[str, ...] = DURABLE, environ: Mapping[str, str] | None = None, **settings: Any
+) -> Iterator[Fleet]:
+    """Run a server and a fleet without anything in it yet; all of it is gone afterwards.
+
+    Args:
+        environ: more of the server's environment.
+    """
     programs = Programs(folder / "programs")
-    with running_server(folder / "valkey", arguments=arguments) as server:
+    with running_server(folder / "valkey", arguments=arguments, **(environ or {})) as server:
         fleet = Fleet(folder, server, programs, **settings)
         try:
             yield fleet

@@ -1,6 +1,9 @@
 """What a call is refused with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
 
 from fleethand_common.errors import RequestError
 
@@ -12,3 +15,11 @@ def refusal_of(call: Callable[[], object]) -> RequestError | None:
     except RequestError as error:
         return error
     return None
+
+
+@contextmanager
+def refused(code: str) -> Iterator[None]:
+    """Expect the refusal with *code* of what is called inside."""
+    with pytest.raises(RequestError) as caught:
+        yield
+    assert caught.value.code == code, caught.value

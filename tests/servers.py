@@ -25,11 +25,12 @@ def free_port() -> int:
 class Server:
     """A Valkey server that can be stopped and started again on the same port and data."""
 
-    def __init__(self, folder: Path, *, arguments: tuple[str, ...] = (), password: str = "") -> None:
+    def __init__(self, folder: Path, *, arguments: tuple[str, ...] = (), password: str = "", **environ: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.arguments = (*arguments, *(("--requirepass", password) if password else ()))
         self.password = password
+        self.environ = environ
         self.port = 0
         self._program: Program | None = None
 
@@ -54,7 +55,10 @@ class Server:
             port = self.port or free_port()
             argv = [VALKEY_SERVER, "--port", str(port), "--bind", "127.0.0.1", "--dir", self.folder, "--save", ""]
             self._program = Program(
-                [*argv, *self.arguments], environ=clean_environment(), log=self.folder / "valkey.log", cwd=self.folder
+                [*argv, *self.arguments],
+                environ=clean_environment(**self.environ),
+                log=self.folder / "valkey.log",
+                cwd=self.folder,
             )
             before, self.port = self.port, port
             wait_until(lambda: self._answers() or not self._running, 20, "the server's PONG")
@@ -86,9 +90,11 @@ class Server:
 
 
 @contextmanager
-def running_server(folder: Path, *, arguments: tuple[str, ...] = (), password: str = "") -> Iterator[Server]:
-    """Run a server inside a `with`."""
-    server = Server(folder, arguments=arguments, password=password)
+def running_server(
+    folder: Path, *, arguments: tuple[str, ...] = (), password: str = "", **environ: str
+) -> Iterator[Server]:
+    """Run a server inside a `with`; *environ* is more of its environment."""
+    server = Server(folder, arguments=arguments, password=password, **environ)
     server.start()
     try:
         yield server

@@ -35,7 +35,7 @@ class TerminationMode(StrEnum):
 
 
 class RepeatMode(StrEnum):
-    """When a command runs (spec 2.5); the schedules among them are not built yet."""
+    """When a command runs (spec 2.5); the two at boot are not built yet."""
 
     ONCE = "Once"
     PERIOD = "Period"

@@ -28,6 +28,8 @@ class InstanceErrorCode(StrEnum):
     EXECUTION_EXCEPTION = "ExecutionException"
     EXECUTION_INTERRUPTED = "ExecutionInterrupted"
     EXIT_CODE_NONZERO = "ExitCodeNonzero"
+    AT_EXPRESSION_EXPIRED = "AtExpressionExpired"
+    CRON_EXPRESSION_EXPIRED = "CronExpressionExpired"
 
 
 class InstanceError(NamedTuple):
@@ -92,6 +94,12 @@ INSTANCE_ERRORS: dict[InstanceErrorCode, InstanceError] = {
     ),
     InstanceErrorCode.EXIT_CODE_NONZERO: InstanceError(
         InstanceStatus.FAILED, "The command execution exit code is not zero."
+    ),
+    InstanceErrorCode.AT_EXPRESSION_EXPIRED: InstanceError(
+        InstanceStatus.INVALID, "The time of the schedule passed and it did not run."
+    ),
+    InstanceErrorCode.CRON_EXPRESSION_EXPIRED: InstanceError(
+        InstanceStatus.INVALID, "The last time of the schedule passed and it never ran."
     ),
 }
 

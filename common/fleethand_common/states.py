@@ -95,6 +95,21 @@ TRANSITIONS: Mapping[InstanceStatus, frozenset[InstanceStatus]] = {
 }
 """From-status to the statuses that may follow. A terminal status has no successor."""
 
+AFTER_LAST_RUN: Mapping[InstanceStatus, InstanceStatus] = {
+    InstanceStatus.SUCCESS: InstanceStatus.SUCCESS,
+    **dict.fromkeys(FAILED_KIND, InstanceStatus.FAILED),
+    **dict.fromkeys(STOPPED_KIND, InstanceStatus.STOPPED),
+}
+"""How a schedule that is over ends on an instance, by the status of its last run there (spec 5.2, decision 0012)."""
+
+AFTER_STOP: Mapping[InstanceStatus, InstanceStatus] = {
+    **dict.fromkeys(TERMINAL, InstanceStatus.STOPPED),
+    InstanceStatus.TERMINATED: InstanceStatus.TERMINATED,
+    InstanceStatus.ERROR: InstanceStatus.ERROR,
+}
+"""How a schedule ends that was stopped during a run, by how that run ended; `Cancelled` instead of `Stopped` if no
+run ever started."""
+
 PRESUMABLE = frozenset({InstanceStatus.ABORTED, InstanceStatus.ERROR, InstanceStatus.CANCELLED})
 """What the control plane may presume of a silent host."""
 

@@ -1,4 +1,4 @@
-"""The API's error codes: HTTP status and message, each spelled once (spec 1.4, 1.9, 2.1, 2.6, 2.7, 5.8 and 12).
+"""The API's error codes: HTTP status and message, each spelled once (spec 1.4, 1.9, 2.1, 2.6 to 2.8, 5.8 and 12).
 
 The last ones are the registration service's, whose protocol is our own.
 """
@@ -86,6 +86,17 @@ API_ERRORS: dict[str, ApiError] = {
     "AddressRange.InvalidPattern": ApiError(400, "Address range should be ipv4 address or cidr."),
     "ActivationCount.ExceedLimit": ApiError(400, "The count of activation in current region exceeds the limit of %s."),
     "ActivationTTL.ExceedLimit": ApiError(400, "The specified parameter TimeToLiveInHours exceeds the limit of %s."),
+    "InvalidParameter.Frequency": ApiError(400, "The specified parameter Frequency is not valid."),
+    "InvalidParameter.Schedule": ApiError(400, "An option of the schedule is not valid."),
+    "InvalidCommandContent.DecodeError": ApiError(
+        400, "The specified parameter CommandContent can not be Base64 decoded."
+    ),
+    "InvalidParameters.KeyDuplicate": ApiError(400, "The key in the parameter Parameters cannot be duplicated."),
+    "InvalidParameters.KeyMalformed": ApiError(400, "The key in the parameter Parameters is not valid."),
+    "InvalidParameters.KeyEmpty": ApiError(400, "The key in the parameter Parameters cannot be empty."),
+    "InvalidParameters.KeyNotMatch": ApiError(
+        400, "The key in the parameter Parameters do not match those defined when creating the command."
+    ),
     "CmdContent.ExceedLimit": ApiError(403, "The length of the command content exceeds the upper limit."),
     "CmdName.ExceedLimit": ApiError(403, "The length of the command name exceeds the upper limit."),
     "CmdDesc.ExceedLimit": ApiError(403, "The length of the command description exceeds the upper limit."),
@@ -111,6 +122,21 @@ API_ERRORS: dict[str, ApiError] = {
     "Username.ExceedLimit": ApiError(403, "The length of the username exceeds the upper limit."),
     "Forbidden.RAM": ApiError(403, "User not authorized to operate on the specified resource."),
     "Operation.Frozen": ApiError(403, "The fleet is frozen: nothing is started on it."),
+    "InvalidOperation.RepeatModeUnsupported": ApiError(
+        403, "The operation is not supported for current repeat mode of invocation."
+    ),
+    "InvalidOperation.InvokeAlreadyFinished": ApiError(403, "The operation is not supported for finished invocation."),
+    "InvalidCommandContent.LengthLimitExceeded": ApiError(
+        403, "The length of the parameter CommandContent exceeds the limit."
+    ),
+    "InvalidParameters.CountLimitExceeded": ApiError(403, "The count of the parameter Parameters exceeds the limit."),
+    "InvalidParameters.KeyLengthLimitExceeded": ApiError(
+        403, "The length of the key in the parameter Parameters exceeds the limit."
+    ),
+    "InvalidParameters.ValueTypeUnsupported": ApiError(
+        403, "The type of the value in the parameter Parameters is not supported."
+    ),
+    "InvalidInstanceId.CountLimitExceeded": ApiError(403, "The count of the parameter InstanceId exceeds the limit."),
     "Operation.Forbidden": ApiError(403, "The operation is not permitted."),
     "IdempotentParameterMismatch": ApiError(
         403, "The specified parameter has changed while using an already used clientToken."
@@ -121,6 +147,7 @@ API_ERRORS: dict[str, ApiError] = {
     "ActivationId.InUse": ApiError(403, "The specified activation is in use."),
     "InvalidCmdType.NotFound": ApiError(404, "The specified command type does not exist."),
     "InvalidCommandType.NotFound": ApiError(404, "The specified parameter Type does not exist."),
+    "InvalidRepeatMode.NotFound": ApiError(404, "The specified repeat mode does not exist."),
     "InvalidTerminationMode.NotFound": ApiError(404, "The specified parameter TerminationMode does not exist."),
     "InvalidInstance.NotFound": ApiError(404, "The specified instance does not exist."),
     "InvalidCmdId.NotFound": ApiError(404, "The specified command ID does not exist."),

@@ -47,6 +47,8 @@ class Verb:
     """The action that the service asks for itself, by `Gate.admission`, when it knows the targets."""
     stops: str = ""
     """The action that must be allowed on the named instances of the invocation, or on all."""
+    alters: str = ""
+    """The action that must be allowed on all instances of the invocation."""
     shows: Callable[[Gate, Any], Any] | None = None
     """Leaves out of the answer what may not be shown."""
 
@@ -101,6 +103,11 @@ def _invocations(gate: Gate, answer: "Page[Any]") -> "Page[Any]":
     return answer.model_copy(update={"items": items})
 
 
+def _schedules(gate: Gate, answer: "Page[Any]") -> "Page[Any]":
+    items = [item for item in answer.items if gate.sees_invocation(_SCHEDULES, item.invoke_id)]
+    return answer.model_copy(update={"items": items})
+
+
 def _resolved(gate: Gate, answer: str) -> str:
     gate.demand_invocation("ecs:DescribeInvocations", answer)
     return answer
@@ -117,6 +124,7 @@ def _instance_of(item: Any) -> str:
 
 _INVOCATIONS = "ecs:DescribeInvocations"
 _RESULTS = "ecs:DescribeInvocationResults"
+_SCHEDULES = "fleethand:DescribeSchedules"
 _INSTANCES = "ecs:DescribeInstances"
 _STATUS = "ecs:DescribeCloudAssistantStatus"
 _MANAGED = "ecs:DescribeManagedInstances"
@@ -174,6 +182,13 @@ VERBS: dict[str, Verb] = {
     "iter_results": Verb(invocation=_RESULTS, shows=stream(_RESULTS)),
     "follow": Verb(invocation=_RESULTS, shows=stream(_RESULTS)),
     "explain": Verb(needs=(Need(_RESULTS, named("instance", "instance_id")),)),
+    # schedules
+    "describe_schedules": Verb(invocation=_SCHEDULES, shows=_schedules),
+    "describe_schedule_runs": Verb(invocation=_SCHEDULES),
+    "preview_schedule": Verb(needs=(Need(_SCHEDULES, always("schedule/*")),), invocation=_SCHEDULES),
+    "pause_schedule": Verb(alters="fleethand:PauseSchedule"),
+    "resume_schedule": Verb(alters="fleethand:ResumeSchedule"),
+    "modify_invocation_attribute": Verb(alters="ecs:ModifyInvocationAttribute"),
     # instances
     "describe_instances": Verb(
         needs=(Need(_INSTANCES, named("instance", "instance_ids")),), shows=page(_INSTANCES, _instance_of)
@@ -263,7 +278,9 @@ def _ask(gate: Gate, verb: Verb, arguments: Arguments) -> None:
     if verb.invocation and invoke_id:
         gate.demand_invocation(verb.invocation, invoke_id)
     if verb.stops:
-        gate.demand_stop(verb.stops, str(invoke_id), arguments["instance_ids"])
+        gate.demand_on_all(verb.stops, str(invoke_id), arguments["instance_ids"])
+    if verb.alters:
+        gate.demand_on_all(verb.alters, str(invoke_id), ())
 
 
 def _carried_out(gate: Gate, verb: Verb, arguments: Arguments, call: Callable[[], Any]) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from fleethand_common import clock
+from fleethand_common import clock, ids
 from fleethand_common.states import InstanceStatus, aggregate
 from fleethand_dispatcher.instance_records import InstanceRecord
 from fleethand_dispatcher.models import (
@@ -34,6 +34,8 @@ def invocation(invoke_id: str, head: Head) -> InvocationRecord:
         interpolation=snapshot.interpolation,
         parameters=snapshot.parameters,
         repeat_mode=snapshot.repeat_mode,
+        frequency=snapshot.frequency,
+        schedule_id=ids.schedule_of(invoke_id),
         timeout_s=snapshot.timeout_s,
         working_dir=snapshot.working_dir,
         username=snapshot.username,
@@ -74,7 +76,8 @@ def result(
         repeats=row.repeats,
         creation_time=clock.to_datetime(row.created_at),
         start_time=_time(row.started_at),
-        finished_time=_time(row.finished_at),
+        # of a schedule, that of the run before; here it would be earlier than the start
+        finished_time=None if row.status is InstanceStatus.RUNNING else _time(row.finished_at),
         stop_time=_time(row.stop_at),
         update_time=clock.to_datetime(row.updated_at),
         presumed=row.presumed,

@@ -55,6 +55,7 @@ from fleethand_dispatcher.verbs.freeze import FreezeVerbs
 from fleethand_dispatcher.verbs.managed_instances import ManagedInstanceVerbs
 from fleethand_dispatcher.verbs.principals import PrincipalVerbs
 from fleethand_dispatcher.verbs.reports import ReportVerbs
+from fleethand_dispatcher.verbs.schedules import ScheduleVerbs
 from fleethand_dispatcher.verbs.signing_keys import SigningKeyVerbs
 
 
@@ -67,6 +68,7 @@ class Dispatcher(
     ManagedInstanceVerbs,
     PrincipalVerbs,
     ReportVerbs,
+    ScheduleVerbs,
     SigningKeyVerbs,
 ):
     """Runs commands on a fleet and tells what became of them.
@@ -195,7 +197,10 @@ class Dispatcher(
                 `parameters` (name to value), `username`, `termination_mode`, `deliver_within_s` (how long the order
                 may wait for hosts that are offline), `client_token` (the same token makes the call once), `dry_run`;
                 and the targets, one of `instance_ids`, `tags` and `names` (globs), `all_instances`; `limit` takes the
-                first 25 or `10%` of them by id, `require_known` refuses ids that no host has.
+                first 25 or `10%` of them by id, `require_known` refuses ids that no host has;
+                and when: `frequency` (`rate(5m)`, `at(…)` or cron), with `overlap` (skip, queue, parallel),
+                `misfire` (skip, latest, all), `jitter_s`, `start_at`, `end_at`, `max_runs`, `blackout` and
+                `stop_on_failure`; `repeat_mode` follows from it.
         """
         request, targets = _split(invoke)
         overrides = {"timeout_s": timeout_s, "working_dir": working_dir}
@@ -225,6 +230,7 @@ class Dispatcher(
         command_type: str | None = None,
         instance_id: str | None = None,
         invocation_status: str | None = None,
+        repeat_mode: str | None = None,
         max_results: int = 10,
         next_token: str = "",
     ) -> Page[InvocationRecord]:
@@ -234,6 +240,7 @@ class Dispatcher(
             command_name=command_name,
             command_type=command_type,
             invocation_status=invocation_status,
+            repeat_mode=repeat_mode,
         )
         return self._reader.describe(
             invoke_id=invoke_id,
@@ -255,10 +262,17 @@ class Dispatcher(
         *,
         instance_id: str | None = None,
         invocation_status: str | None = None,
+        include_history: bool = False,
         max_results: int = 10,
         next_token: str = "",
     ) -> Page[InvocationResult]:
-        """List what instances did: of one invocation, of one instance in all of them, or of one in one (spec 2.10)."""
+        """List what instances did: of one invocation, of one instance in all of them, or of one in one (spec 2.10).
+
+        Args:
+            include_history: of a schedule, a row for each execution instead of the last one of each instance.
+        """
+        if include_history:
+            return self._history(invoke_id or "", instance_id, invocation_status, max_results, next_token)
         statuses = check_statuses(invocation_status) if invocation_status else None
         if invoke_id and instance_id:
             found = [self._reader.result(invoke_id, instance_id)]

@@ -67,6 +67,7 @@ class Follower:
         self._head = head
         self._results = results
         self._shown: defaultdict[str, Shown] = defaultdict(Shown)
+        self._told_run: dict[str, str] = {}
 
     def events(self, timeout_s: float | None) -> Iterator[InvocationEvent]:
         """Yield events until every instance has finished."""
@@ -86,18 +87,32 @@ class Follower:
                 deadline.check(self._invoke_id)
 
     def _told(self, entries: Sequence[Entry], deadline: Deadline) -> Iterator[InvocationEvent]:
-        digests = [entry.event.output for entry in entries]
-        kept = patiently(partial(self._store.invocations.outputs, self._invoke_id, digests), deadline)
+        kept: dict[tuple[str, str], str | None] = {}
+        for run_id in dict.fromkeys(self._home(entry) for entry in entries if entry.event.output):
+            digests = [entry.event.output for entry in entries if self._home(entry) == run_id]
+            found = patiently(partial(self._store.invocations.outputs, run_id, digests), deadline)
+            kept |= {(run_id, digest): output for digest, output in found.items()}
         for entry in entries:
             if entry.event.kind == "output":
                 if entry.data:
                     self._shown[entry.instance_id].add(entry.data)
                     yield self._output(entry, entry.data)
                 continue
-            output = kept.get(entry.event.output)
-            if output is not None and entry.authentic:  # or it would show what another host said
+            output = kept.get((self._home(entry), entry.event.output))
+            # not authentic, it would show what another host said; of a schedule's run it may have been told before
+            if output is not None and entry.authentic and self._is_news(entry):
                 yield from self._rest(entry, output)
             yield self._status(entry)
+
+    def _home(self, entry: Entry) -> str:
+        """Return the invocation whose output an event is about: in a schedule that is one of its runs."""
+        return entry.event.run or self._invoke_id
+
+    def _is_news(self, entry: Entry) -> bool:
+        """Tell whether a run's ending was not told yet; the end of its schedule tells it once more."""
+        run_id = entry.event.run
+        before, self._told_run[entry.instance_id] = self._told_run.get(entry.instance_id), run_id
+        return not run_id or run_id != before
 
     def _rest(self, entry: Entry, output: str) -> Iterator[InvocationEvent]:
         shown = self._shown.pop(entry.instance_id, None) or Shown()
@@ -114,6 +129,7 @@ class Follower:
             instance_id=entry.instance_id,
             at=clock.to_datetime(entry.event.at),
             status=entry.event.status,
+            run_id=entry.event.run,
             data=data,
             skipped_bytes=skipped_bytes,
             again=again,
@@ -127,6 +143,7 @@ class Follower:
             instance_id=entry.instance_id,
             at=clock.to_datetime(event.at),
             status=event.status,
+            run_id=event.run,
             error_code=event.error_code,
             error_info=event.error_info,
             presumed=event.presumed,

@@ -18,8 +18,10 @@ from fleethand_dispatcher.audit import AuditEvent, Outcome, here
 from fleethand_dispatcher.directives import Directives
 from fleethand_dispatcher.freezing import is_frozen
 from fleethand_dispatcher.launching import Admission, Launch
+from fleethand_dispatcher.permit import Permit
 from fleethand_dispatcher.policies import Decision, Resource, Rules
 from fleethand_dispatcher.policy_conditions import RUN_AS, SOURCE_IP
+from fleethand_dispatcher.principal_records import PrincipalRecord
 from fleethand_dispatcher.principals import Principals
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
@@ -37,25 +39,34 @@ class Gate:
 
     Args:
         api_key: whose policies count; empty for the operator.
+        principal: whose policies count where no key is shown, as for what a principal's schedule does.
         source_ip: where the call came from, if it came over a network.
     """
 
     def __init__(
-        self, store: Store, settings: Settings, directives: Directives, *, api_key: str = "", source_ip: str = ""
+        self,
+        store: Store,
+        settings: Settings,
+        directives: Directives,
+        *,
+        api_key: str = "",
+        principal: str = "",
+        source_ip: str = "",
     ) -> None:
         self._store = store
         self._settings = settings
         self._directives = directives
         self._api_key = api_key
+        self._principal = principal
         self._source_ip = str(ipaddress.ip_address(source_ip)) if source_ip else ""
         self._principals = Principals(store.principals)
-        self._rules: Rules | None = Rules(()) if api_key else None
+        self._rules: Rules | None = Rules(()) if api_key or principal else None
         """None for the operator, who may do everything; nothing for a principal until it is found."""
         self._version = -1
         self._good_until_s: float | None = None
         self._tags: dict[str, Mapping[str, str]] = {}
         self._tags_version = -1
-        self._visible: set[str] = set()
+        self._visible: set[tuple[str, str]] = set()
         self.actor = OPERATOR
 
     def enter(self) -> None:
@@ -64,7 +75,7 @@ class Gate:
         Raises:
             RequestError: the API key is nobody's, or one is required and missing.
         """
-        if not self._api_key:
+        if not self._api_key and not self._principal:
             if self._settings.require_principal:
                 detail = "This control plane wants an API key: give --api-key (FLEETHAND_API_KEY)."
                 raise refusal("InvalidAccessKeyId.NotFound", detail)
@@ -79,15 +90,20 @@ class Gate:
         self._version = -1
         now_ms = self._store.now_ms()
         try:
-            record = self._principals.find(self._api_key, now_ms)
+            record = self._find(now_ms)
         except RequestError as error:
-            self.tell("fleethand:Authenticate", "denied", detail=str(error), actor="unknown")
+            self.tell("fleethand:Authenticate", "denied", detail=str(error), actor=self._principal or "unknown")
             raise
         over_ms = next((key.not_after_ms for key in record.keys if key.key_id in self._api_key), None)
         self._good_until_s = None if over_ms is None else elapsed_s() + (over_ms - now_ms) / 1000
         self._rules = Rules(self._principals.policies_of(record.policies))
         self._visible.clear()
         self.actor, self._version = record.name, version
+
+    def _find(self, now_ms: int) -> PrincipalRecord:
+        if self._principal:
+            return self._principals.enabled(self._principal)
+        return self._principals.find(self._api_key, now_ms)
 
     def demand(self, action: str, names: Sequence[str], *, run_as: str = "", invoke_id: str = "") -> None:
         """Refuse an action unless it is allowed on everything that is named, such as `instance/web-1`.
@@ -125,12 +141,12 @@ class Gate:
 
     def sees_invocation(self, action: str, invoke_id: str) -> bool:
         """Tell whether an invocation may be shown: whether any instance that it targets may be."""
-        if self._rules is None or invoke_id in self._visible:
+        if self._rules is None or (action, invoke_id) in self._visible:
             return True
         start = 0
         while found := self._store.invocations.targets(invoke_id, start, _CHUNK):
             if any(self.seen(action, [INSTANCE + name for name in found])):
-                self._visible.add(invoke_id)
+                self._visible.add((action, invoke_id))
                 return True
             start += _CHUNK
         return False
@@ -147,7 +163,8 @@ class Gate:
 
     def admission(self, action: str, *also: str) -> Admission:
         """Return the check that a launch must pass; *also* is what else it is done to, such as `command/c-…`."""
-        return Admission(self.actor, partial(self._admit, action, also))
+        permit = Permit(actor=self.actor, action=action, also=list(also))
+        return Admission(permit, partial(self._admit, action, also))
 
     def _admit(self, action: str, also: Sequence[str], invoke_id: str, launch: Launch) -> None:
         snapshot = launch.snapshot
@@ -165,8 +182,8 @@ class Gate:
             digest = self._store.vault.mark("audit digest", snapshot.command_content, values)
             self.tell(action, "allowed", names, digest=digest, invoke_id=invoke_id)
 
-    def demand_stop(self, action: str, invoke_id: str, instance_ids: Sequence[str]) -> None:
-        """Refuse to stop an invocation unless that is allowed on all its instances, or on those that are named."""
+    def demand_on_all(self, action: str, invoke_id: str, instance_ids: Sequence[str]) -> None:
+        """Refuse to stop or alter an invocation unless that is allowed on all its instances, or on those named."""
         names = [INSTANCE + name for name in instance_ids or self._store.invocations.targets(invoke_id)]
         self.demand(action, names, invoke_id=invoke_id)
         if names:

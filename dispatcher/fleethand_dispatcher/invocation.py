@@ -4,7 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fleethand_common.states import InstanceStatus, InvocationStatus
-from fleethand_dispatcher.models import InvocationEvent, InvocationRecord, InvocationResult, StopDisposition
+from fleethand_dispatcher.models import (
+    InvocationEvent,
+    InvocationRecord,
+    InvocationResult,
+    ScheduledRun,
+    StopDisposition,
+)
 
 if TYPE_CHECKING:
     from fleethand_dispatcher.dispatcher import Dispatcher
@@ -65,6 +71,10 @@ class Invocation:
     def results(self, statuses: Sequence[str] | None = None) -> Iterator[InvocationResult]:
         """Yield the result of each instance, in the order in which they were targeted."""
         return self._dispatcher.iter_results(self.invoke_id, statuses=statuses)
+
+    def runs(self, max_results: int = 50) -> list[ScheduledRun]:
+        """Return what became of the latest times at which a schedule was due, newest first."""
+        return self._dispatcher.describe_schedule_runs(self.invoke_id, max_results=max_results)
 
     def stop(self, instance_ids: Sequence[str] = ()) -> dict[str, StopDisposition]:
         """Stop it on all instances, or on the chosen ones."""

@@ -1,16 +1,17 @@
 """The records of invocations: created and changed by the scripts, read in pages; sealed on the way in and out."""
 
+import heapq
 import logging
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import msgspec
-
+from fleethand_common import ids
 from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher import keys, scripts
 from fleethand_dispatcher.changes import Change
 from fleethand_dispatcher.invocation_seal import InvocationSeal
-from fleethand_dispatcher.letter_writer import Written
+from fleethand_dispatcher.recording import Recording, arguments
 from fleethand_dispatcher.rows import Head, Row, row_decoder, snapshot_decoder
 from fleethand_dispatcher.vault import Vault, VaultError
 
@@ -22,20 +23,6 @@ logger = logging.getLogger(__name__)
 _CHUNK = 1000
 _COUNTERS = [keys.counter(status) for status in InstanceStatus]
 _HEAD_FIELDS = ["snapshot", "created_at", "deliver_before", "total", "unfinished", "stop_at", "finished_at", *_COUNTERS]
-
-
-class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """Targets of a new invocation that start with the same row."""
-
-    instances: list[str]
-    status: InstanceStatus
-    row: str
-    """JSON of a `Row`."""
-    open: bool
-    """Whether something will still happen."""
-    watch_at: int | None
-    event: str | None
-    """JSON of the event, for rows that are finished from the start."""
 
 
 class Due(NamedTuple):
@@ -57,48 +44,16 @@ class InvocationRecords:
         self._due = scripts.load(client, "due")
         self._forget = scripts.load(client, "forget")
 
-    def create(
-        self,
-        invoke_id: str,
-        *,
-        snapshot: bytes,
-        order: bytes,
-        written: Written,
-        times: Mapping[str, int],
-        groups: Sequence[Group],
-    ) -> bool:
-        """Record an invocation and its rows, all or nothing; False if it is recorded already.
-
-        Args:
-            snapshot: JSON of a `Snapshot`.
-            order: JSON of the `ExecutionOrder`, kept to run the same once more.
-            written: the order's letter and tokens, kept to send it, first and again.
-            times: `created_at` and `deliver_before`.
-        """
+    def create(self, invoke_id: str, recording: Recording) -> bool:
+        """Record an invocation and its rows, all or nothing; False if it is recorded already."""
         k = keys.invocation(invoke_id)
-        targets = [instance_id for group in groups for instance_id in group.instances]
-        fields = self.seal.head(invoke_id, snapshot, order, times, targets)
-        fields["letter"] = written.letter.decode()
+        told = arguments(self.seal, invoke_id, recording)
         answer = self._create(
             keys=[
-                k.head,
-                k.rows,
-                k.targets,
-                k.events,
-                k.done,
-                keys.INVOCATIONS,
-                keys.WATCH,
-                keys.RESULTS,
-                keys.UNFINISHED,
-                k.tokens,
+                *(k.head, k.rows, k.targets, k.events, k.done),
+                *(keys.INVOCATIONS, keys.WATCH, keys.RESULTS, keys.UNFINISHED, k.tokens),
             ],
-            args=[
-                invoke_id,
-                msgspec.json.encode(fields),
-                self._encode_groups(invoke_id, groups),
-                keys.INSTANCE_PREFIX,
-                _lines_of_tokens(groups, written),
-            ],
+            args=[invoke_id, told.head, told.groups, keys.INSTANCE_PREFIX, told.tokens],
         )
         return cast("int", answer) >= 0
 
@@ -187,12 +142,15 @@ class InvocationRecords:
 
     def is_as_created(self, invoke_id: str) -> bool:
         """Tell whether an invocation's times and targets are those that it was recorded with."""
-        names = ["mark", "created_at", "deliver_before"]
-        mark, created_at, deliver_before = cast(
+        names = ["mark", "created_at", "deliver_before", "repeating", "left_out"]
+        mark, created_at, deliver_before, repeating, left_out = cast(
             "list[bytes | None]", self._client.hmget(keys.invocation(invoke_id).head, names)
         )
         times = {"created_at": int(created_at or 0), "deliver_before": int(deliver_before or 0)}
-        return self.seal.is_head((mark or b"").decode(), invoke_id, times, self.targets(invoke_id))
+        targets = [] if repeating else self.targets(invoke_id)
+        if ids.schedule_of(invoke_id):
+            targets = sorted([*targets, *(left_out or b"").decode().split()])
+        return self.seal.is_head((mark or b"").decode(), invoke_id, times, targets)
 
     def letter(self, invoke_id: str) -> bytes | None:
         """Read the letter that an invocation's order goes out in, or None."""
@@ -205,6 +163,12 @@ class InvocationRecords:
     def keep_stop_letter(self, invoke_id: str, letter: bytes) -> None:
         """Record the letter of an invocation's stop; the tokens come with the changes that ask for it."""
         self._client.hset(keys.invocation(invoke_id).head, "stop_letter", letter)
+
+    def keep_stop_tokens(self, invoke_id: str, tokens: Mapping[str, str]) -> None:
+        """Record the tokens of a stop before it is asked for, so that whoever cannot sign can ask for it."""
+        if tokens:
+            fields = {name + keys.STOP_MARK: token for name, token in tokens.items()}
+            self._client.hset(keys.invocation(invoke_id).tokens, mapping=cast("Any", fields))
 
     def mark_stop(self, invoke_id: str, at_ms: int) -> None:
         """Note when a caller first asked to stop the invocation."""
@@ -231,6 +195,17 @@ class InvocationRecords:
         raw = cast("list[bytes]", self._client.lrange(keys.invocation(invoke_id).targets, start, end))
         return [value.decode() for value in raw]
 
+    def targets_of(self, invoke_ids: Sequence[str]) -> list[list[str]]:
+        """Read the instance ids of several invocations in one round trip."""
+        pipe = self._client.pipeline(transaction=False)
+        for invoke_id in invoke_ids:
+            pipe.lrange(keys.invocation(invoke_id).targets, 0, -1)
+        return [[value.decode() for value in raw] for raw in pipe.execute()]
+
+    def exists(self, invoke_id: str) -> bool:
+        """Tell whether an invocation is still kept."""
+        return bool(self._client.exists(keys.invocation(invoke_id).head))
+
     def outputs(self, invoke_id: str, digests: Sequence[str]) -> dict[str, str | None]:
         """Read the kept outputs by digest; None for one that is not there, or was altered."""
         wanted = sorted({digest for digest in digests if digest})
@@ -241,6 +216,19 @@ class InvocationRecords:
             digest: self.seal.open_output(invoke_id, digest, sealed) if sealed else None
             for digest, sealed in zip(wanted, raw, strict=True)
         }
+
+    def outputs_of(self, invoke_id: str, rows: Sequence[Row]) -> dict[str, str | None]:
+        """Read the kept outputs of rows, by digest; a schedule's row shows that of its last run, while that is kept."""
+        homes: defaultdict[str, list[str]] = defaultdict(list)
+        for row in rows:
+            homes[row.cycle.ran if row.cycle else invoke_id].append(row.output)
+        found: dict[str, str | None] = {}
+        for home, digests in homes.items():
+            outputs = self.outputs(home, digests)
+            if home != invoke_id and None in outputs.values() and not self.exists(home):
+                outputs = dict.fromkeys(outputs, "")
+            found |= outputs
+        return found
 
     def live_outputs(self, invoke_id: str, instance_ids: Sequence[str]) -> dict[str, str]:
         """Read the outputs so far of instances that still run."""
@@ -274,10 +262,21 @@ class InvocationRecords:
                 return
             start += _CHUNK
 
-    def oldest(self) -> list[tuple[str, int]]:
-        """Return all invocation ids and their times of creation, oldest first."""
-        found = cast("list[tuple[bytes, float]]", self._client.zrange(keys.INVOCATIONS, 0, -1, withscores=True))
-        return [(raw.decode(), int(score)) for raw, score in found]
+    def oldest(self) -> Iterator[tuple[str, int]]:
+        """Yield all ids of invocations and of schedules' runs with their times of creation, oldest first."""
+        return heapq.merge(self._by_age(keys.INVOCATIONS), self._by_age(keys.RUNS), key=lambda pair: pair[1])
+
+    def _by_age(self, index: str) -> Iterator[tuple[str, int]]:
+        """Yield an index in pieces; who removes what it was told of moves the places, so the last pair decides."""
+        last = (-1, "")
+        while True:
+            found = self._client.zrangebyscore(index, last[0], "+inf", start=0, num=_CHUNK, withscores=True)
+            pairs = [(int(score), raw.decode()) for raw, score in cast("list[tuple[bytes, float]]", found)]
+            fresh = [pair for pair in pairs if pair > last]
+            yield from ((invoke_id, created_ms) for created_ms, invoke_id in fresh)
+            if not fresh:
+                return
+            last = fresh[-1]
 
     def ids_starting_with(self, prefix: str) -> list[str]:
         """Return the invocation ids that begin with *prefix*, ten at most."""
@@ -320,24 +319,8 @@ class InvocationRecords:
 
     def forget(self, invoke_id: str) -> int:
         """Remove a finished invocation and all that hangs on it; returns the rows removed, -1 if it is unfinished."""
-        names = [*keys.invocation(invoke_id), keys.INVOCATIONS, keys.WATCH, keys.RESULTS]
+        names = [*keys.invocation(invoke_id), keys.INVOCATIONS, keys.WATCH, keys.RESULTS, keys.RUNS]
         return int(cast("int", self._forget(keys=names, args=[invoke_id, keys.INSTANCE_PREFIX])))
-
-    def _encode_groups(self, invoke_id: str, groups: Sequence[Group]) -> bytes:
-        plain = [
-            {
-                "instances": group.instances,
-                "status": group.status,
-                "row": group.row,
-                "marks": self.seal.marks(invoke_id, group.instances, row_decoder.decode(group.row)),
-                "open": group.open,
-                "watch_at": group.watch_at or False,
-                "event": group.event or False,
-            }
-            for group in groups
-            if group.instances
-        ]
-        return msgspec.json.encode(plain)
 
     def _decode_head(self, invoke_id: str, values: Sequence[bytes | None]) -> Head | None:
         sealed, created_at, deliver_before, total, unfinished, stop_at, finished_at = values[:7]
@@ -353,10 +336,6 @@ class InvocationRecords:
             stop_at=int(stop_at) if stop_at else None,
             finished_at=int(finished_at) if finished_at else None,
         )
-
-
-def _lines_of_tokens(groups: Sequence[Group], written: Written) -> str:
-    return "".join(written.tokens.get(i, "") + "\n" for group in groups if group.open for i in group.instances)
 
 
 def _decode_counts(values: Sequence[bytes | None]) -> dict[InstanceStatus, int]:

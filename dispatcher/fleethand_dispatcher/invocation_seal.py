@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fleethand_common.states import TERMINAL, InstanceStatus
+from fleethand_common import ids
+from fleethand_common.states import AFTER_LAST_RUN, AFTER_STOP, TERMINAL, InstanceStatus
 from fleethand_dispatcher.changes import Change
 from fleethand_dispatcher.rows import Event, Row
 from fleethand_dispatcher.vault import Vault, VaultError
@@ -38,17 +39,21 @@ class InvocationSeal:
         self._vault = vault
 
     def head(
-        self, invoke_id: str, snapshot: bytes, order: bytes, times: Mapping[str, int], targets: Sequence[str]
+        self, invoke_id: str, snapshot: bytes, order: bytes, times: Mapping[str, int | str], targets: Sequence[str]
     ) -> dict[str, str | int]:
         """Return the fields of a new head."""
         return {
-            "snapshot": self._vault.seal_text(_SNAPSHOT, invoke_id, snapshot),
+            "snapshot": self.snapshot(invoke_id, snapshot),
             "order": self._vault.seal_text(_ORDER, invoke_id, order),
             "mark": self._vault.mark(*_head_parts(invoke_id, times, targets)),
             **times,
         }
 
-    def is_head(self, mark: str, invoke_id: str, times: Mapping[str, int], targets: Sequence[str]) -> bool:
+    def snapshot(self, invoke_id: str, snapshot: bytes) -> str:
+        """Return a snapshot, given as JSON, as it is stored."""
+        return self._vault.seal_text(_SNAPSHOT, invoke_id, snapshot)
+
+    def is_head(self, mark: str, invoke_id: str, times: Mapping[str, int | str], targets: Sequence[str]) -> bool:
         """Tell whether an invocation was created at these times with these targets, in this order."""
         return self._vault.is_mark(mark, *_head_parts(invoke_id, times, targets))
 
@@ -73,13 +78,30 @@ class InvocationSeal:
         if row.status not in TERMINAL:
             return []
         ending = _ending(row)
-        return [self._vault.mark(_ENDING, invoke_id, instance_id, *ending) for instance_id in instance_ids]
+        return [self.mark_ending(invoke_id, instance_id, ending) for instance_id in instance_ids]
+
+    def mark_ending(self, invoke_id: str, instance_id: str, ending: Ending) -> str:
+        """Return the mark of an ending."""
+        return self._vault.mark(_ENDING, invoke_id, instance_id, *ending)
 
     def is_authentic(self, invoke_id: str, instance_id: str, stored: Row | Event) -> bool:
-        """Tell whether an ending is what was recorded; what has not ended says nothing yet."""
-        if stored.status not in TERMINAL:
-            return True
-        return self._vault.is_mark(stored.mark, _ENDING, invoke_id, instance_id, *_ending(stored))
+        """Tell whether an ending is what was recorded; what has not ended says nothing yet.
+
+        What a schedule shows of its last run is marked as that run's ending; its own status must follow from that one.
+        """
+        run_id, last = _last_run(stored)
+        if last is not None:
+            is_ours = ids.schedule_of(run_id) == invoke_id
+            follows = stored.status not in TERMINAL or stored.status in _FOLLOWING[last]
+            return is_ours and follows and self._is_ending(run_id, instance_id, stored, last)
+        if stored.status in TERMINAL:
+            return self._is_ending(invoke_id, instance_id, stored, stored.status)
+        # a schedule that never ran has nothing to show
+        return not (isinstance(stored, Row) and stored.cycle and (stored.output or stored.exit_code is not None))
+
+    def _is_ending(self, invoke_id: str, instance_id: str, stored: Row | Event, status: InstanceStatus) -> bool:
+        ending = _ending(stored)._replace(status=status)
+        return self._vault.is_mark(stored.mark, _ENDING, invoke_id, instance_id, *ending)
 
     def arguments(self, invoke_id: str, changes: Sequence[tuple[Change, str]]) -> list[Any]:
         """Return the script's arguments for *changes*, each with its text: marked, and outputs sealed."""
@@ -110,7 +132,7 @@ class InvocationSeal:
             change.dropped or 0,
             change.presumed,
         )
-        mark = self._vault.mark(_ENDING, invoke_id, change.i, *ending)
+        mark = self.mark_ending(invoke_id, change.i, ending)
         return msgspec.structs.replace(change, digest=digest or None, mark=mark)
 
     def _output(self, invoke_id: str, text: str) -> tuple[str, bytes]:
@@ -145,6 +167,19 @@ class InvocationSeal:
 
 _encode = msgspec.json.Encoder().encode
 
+_FOLLOWING = {
+    status: {AFTER_LAST_RUN[status], AFTER_STOP[status], InstanceStatus.STOPPED, InstanceStatus.CANCELLED}
+    for status in TERMINAL
+}
+"""How a schedule can end on an instance whose last run ended so."""
+
+
+def _last_run(stored: Row | Event) -> tuple[str, InstanceStatus | None]:
+    """Return the run whose ending is shown, and how that ended; nothing for what is no schedule's, or has none yet."""
+    if isinstance(stored, Event):
+        return stored.run, stored.last
+    return (stored.cycle.ran, stored.cycle.last) if stored.cycle else ("", None)
+
 
 def _ending(stored: Row | Event) -> Ending:
     return Ending(
@@ -163,6 +198,6 @@ def _joined(*parts: object) -> str:
     return " ".join(map(str, parts))
 
 
-def _head_parts(invoke_id: str, times: Mapping[str, int], targets: Sequence[str]) -> tuple[object, ...]:
+def _head_parts(invoke_id: str, times: Mapping[str, int | str], targets: Sequence[str]) -> tuple[object, ...]:
     digest = hashlib.blake2b("\n".join(targets).encode(), digest_size=32).hexdigest()
     return _HEAD, invoke_id, times["created_at"], times["deliver_before"], len(targets), digest

@@ -7,6 +7,7 @@
 | `fleethand:invocations` | sorted set, invocation id by time of creation |
 | `fleethand:unfinished` | sorted set, the invocations that have an unfinished instance |
 | `fleethand:inv:<t>` | hash, the head: `snapshot`, `order` (sealed), letters, `mark`, times, `total`, `n:<Status>` … |
+| … of a schedule | in its head `repeating`, `entries`, `stop_on_failure`, `paused_at`, `next:<zone>`, `fired:<zone>` |
 | `fleethand:inv:<t>:rows` | hash, instance id to its row (JSON, `rows.Row`; one that has ended carries a mark) |
 | `fleethand:inv:<t>:targets` | list, instance ids in the caller's order |
 | `fleethand:inv:<t>:outputs` | hash, keyed digest to output (sealed); equal outputs stand once |
@@ -14,6 +15,14 @@
 | `fleethand:inv:<t>:events` | stream, what happened, for `follow`; pieces of output are sealed |
 | `fleethand:inv:<t>:done` | stream, an entry whenever the last instance finished, for `wait` |
 | `fleethand:inv:<t>:tokens` | hash, instance id to its order's token, `<i>!` to its stop's; while unfinished |
+| `fleethand:inv:<t>:runs` | hash, of a schedule: run id to what became of it (JSON, `occurrences.Run`) |
+| `fleethand:inv:<t>:dues` | sorted set, of a schedule: run id by the time it was due |
+| `fleethand:inv:<t>:active` | set, of a schedule: the runs that have not finished |
+| `fleethand:schedules` | hash, id of a living schedule to its definition (`definitions.Definition`, sealed) |
+| `fleethand:due` | sorted set, `<t>`, or `<t>|<zone>` of a schedule in the hosts' own zones, by when it must fire |
+| `fleethand:firings` | stream, the outbox: occurrences (`occurrences.Occurrence`, marked) that are not yet runs |
+| `fleethand:held` | set, entries of `fleethand:due` that a freeze holds back |
+| `fleethand:runs` | sorted set, the runs of all schedules by time of creation |
 | `fleethand:watch` | sorted set, `<t>|<i>` by the time when the reaper must look at the row |
 | `fleethand:instances` | hash, instance id to its last heartbeat (marked JSON), `<i>@` to when it was first seen |
 | `fleethand:seen` | sorted set, instance id by its last heartbeat |
@@ -33,8 +42,6 @@
 | `fleethand:registrar` | string, URL and pin of the registration service (sealed) |
 | `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
 | `fleethand:directives` | sorted set, directives with their tokens (JSON) by sequence |
-| `fleethand:directives` | sorted set, directives with their tokens (JSON) by sequence |
-| `fleethand:audit` | stream, the audit log: an entry's number to its `body` (JSON) and `mark` |
 | `fleethand:results` | number of rows held |
 | `fleethand:day:<date>` | number of invocations of that day; gone after two |
 | `fleethand:beat` | hash `holder`, `epoch`, `at_ms`, `until_ms`: the lease on the beat, and its sign of life |
@@ -64,12 +71,13 @@ ACTIVATIONS = "fleethand:activations"
 REGISTRAR = "fleethand:registrar"
 AUDIT = "fleethand:audit"
 DIRECTIVES = "fleethand:directives"
-ACTIVATIONS = "fleethand:activations"
-REGISTRAR = "fleethand:registrar"
-DIRECTIVES = "fleethand:directives"
-AUDIT = "fleethand:audit"
 RESULTS = "fleethand:results"
 BEAT = "fleethand:beat"
+SCHEDULES = "fleethand:schedules"
+DUE = "fleethand:due"
+FIRINGS = "fleethand:firings"
+HELD = "fleethand:held"
+RUNS = "fleethand:runs"
 AGGREGATORS = "fleethand:aggregators"
 TAKEN_PREFIX = "fleethand:reports:taken:"
 DEAD_REPORTS = "fleethand:reports:dead"
@@ -91,6 +99,9 @@ class InvocationKeys(NamedTuple):
     events: str
     done: str
     tokens: str
+    runs: str
+    dues: str
+    active: str
 
 
 def invocation(invoke_id: str) -> InvocationKeys:

@@ -1,16 +1,18 @@
 """From a checked request to recorded rows and published orders: the way that every invocation takes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from fleethand_common import messages
 from fleethand_common.instance_errors import INSTANCE_ERRORS, InstanceErrorCode
+from fleethand_common.sealing import PairKeys
 from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher.courier import Courier
-from fleethand_dispatcher.invocation_records import Group
-from fleethand_dispatcher.letter_writer import LetterWriter
+from fleethand_dispatcher.letter_writer import LetterWriter, Written
+from fleethand_dispatcher.permit import Permit
+from fleethand_dispatcher.recording import Group, Recording
 from fleethand_dispatcher.rows import Event, Row, Snapshot
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
@@ -27,14 +29,29 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     targets: Targets
     now_ms: int
     """When the targets were looked at: the invocation's beginning."""
+    schedule_id: str = ""
+    """The schedule that it is a run of; the host's built-in parameters name that one."""
 
 
 class Admission(NamedTuple):
     """Who asks for a launch, and the check that it must pass when its targets are known."""
 
-    actor: str
+    permit: Permit
     check: Callable[[str, Launch], None]
     """Given the invocation's id, empty for a dry run; refuses with a RequestError."""
+
+
+class Prepared(NamedTuple):
+    """An invocation that is ready to be recorded and sent."""
+
+    order: messages.ExecutionOrder
+    recording: Recording
+
+    @property
+    def written(self) -> Written:
+        """The order as it goes out."""
+        assert self.recording.written is not None
+        return self.recording.written
 
 
 class Launcher:
@@ -54,26 +71,32 @@ class Launcher:
         Raises:
             KeyringError: there is no key to sign with; nothing was recorded.
         """
-        now_ms = launch.now_ms
-        window_s = launch.snapshot.deliver_within_s or self._settings.delivery_window_s
-        order = self._order(invoke_id, launch, now_ms, now_ms + window_s * 1000)
         targets = launch.targets
-        written = self._writer.execute(order, [*targets.online, *targets.offline])
-        times = {"created_at": now_ms, "deliver_before": order.deliver_before_ms}
-        groups = self._groups(targets, now_ms, order.deliver_before_ms)
-        created = self._store.invocations.create(
-            invoke_id,
-            snapshot=msgspec.json.encode(launch.snapshot),
-            order=messages.encode(order),
-            written=written,
-            times=times,
-            groups=groups,
-        )
-        if not created:
+        ready = self.prepare(invoke_id, launch, self._writer.peers.keys_of([*targets.online, *targets.offline]))
+        if not self._store.invocations.create(invoke_id, ready.recording):
             return False
         if targets.online:
-            self._courier.send_first(order, written.letter, targets.online, now_ms)
+            self._courier.send_first(ready.order, ready.written.letter, targets.online, launch.now_ms)
         return True
+
+    def prepare(self, invoke_id: str, launch: Launch, peers: Mapping[str, PairKeys]) -> Prepared:
+        """Write an invocation's order for its *peers*, which may be those of many; nothing is recorded or sent.
+
+        Raises:
+            KeyringError: there is no key to sign with.
+        """
+        now_ms, targets = launch.now_ms, launch.targets
+        window_s = launch.snapshot.deliver_within_s or self._settings.delivery_window_s
+        order = self._order(invoke_id, launch, now_ms, now_ms + window_s * 1000)
+        enrolled = {name: peers[name] for name in (*targets.online, *targets.offline) if name in peers}
+        recording = Recording(
+            snapshot=msgspec.json.encode(launch.snapshot),
+            order=messages.encode(order),
+            written=self._writer.execute_for(order, enrolled),
+            times={"created_at": now_ms, "deliver_before": order.deliver_before_ms},
+            groups=self._groups(targets, now_ms, order.deliver_before_ms),
+        )
+        return Prepared(order, recording)
 
     def _order(self, invoke_id: str, launch: Launch, now_ms: int, deliver_before_ms: int) -> messages.ExecutionOrder:
         snapshot = launch.snapshot
@@ -86,7 +109,7 @@ class Launcher:
             enable_parameter=snapshot.enable_parameter,
             parameters=launch.parameters,
             interpolation=snapshot.interpolation,
-            built_ins=built_ins(self._settings, invoke_id, snapshot.command_id),
+            built_ins=built_ins(self._settings, launch.schedule_id or invoke_id, snapshot.command_id),
             timeout_s=snapshot.timeout_s,
             stop_grace_s=snapshot.stop_grace_s,
             working_dir=snapshot.working_dir,

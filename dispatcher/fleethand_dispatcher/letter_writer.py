@@ -8,6 +8,7 @@ import msgspec
 
 from fleethand_common import ids, letters, messages, sealing, signing
 from fleethand_common.letters import Letter, Token
+from fleethand_common.sealing import PairKeys
 from fleethand_common.signing import Kind
 from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.peers import Peers
@@ -36,13 +37,20 @@ class LetterWriter:
         Raises:
             KeyringError: this control plane has no key to sign with.
         """
+        return self.execute_for(order, self.peers.keys_of(instance_ids))
+
+    def execute_for(self, order: messages.ExecutionOrder, peers: Mapping[str, PairKeys]) -> Written:
+        """Write an order for instances whose keys the caller has looked up, for many orders at once.
+
+        Raises:
+            KeyringError: this control plane has no key to sign with.
+        """
         message, key = messages.encode(order), sealing.new_key()
         letter = Letter(
             invocation_id=order.invocation_id,
             version=messages.PROTOCOL_VERSION,
             sealed=sealing.seal(message, key),
         )
-        peers = self.peers.keys_of(instance_ids)
         signer = self._keyring.signer(order.created_at_ms)
         tokens: dict[str, str] = {}
         for group in letters.groups(list(peers)):

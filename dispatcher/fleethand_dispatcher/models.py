@@ -65,6 +65,10 @@ class InvocationRecord(Record):
     interpolation: Interpolation
     parameters: Mapping[str, str]
     repeat_mode: RepeatMode
+    frequency: str = ""
+    """When it repeats; empty for one that runs once."""
+    schedule_id: str = ""
+    """The schedule that it is a run of; empty otherwise."""
     timeout_s: int
     working_dir: str
     username: str
@@ -138,11 +142,86 @@ class InvocationEvent(Record):
     """Bytes of output between the piece before and this one that were not kept."""
     again: bool = False
     """True if live pieces got lost: this one is the whole output, from its beginning."""
+    run_id: str = ""
+    """In a schedule, the run that it belongs to."""
     error_code: str = ""
     error_info: str = ""
     presumed: bool = False
     authentic: bool = True
     """False for an ending that the control plane did not record; do not trust it."""
+
+
+class ScheduledRun(Record):
+    """One time at which a schedule was due, and what became of it: never a silence."""
+
+    run_id: str
+    """The id of the run, which is an invocation as long as its records are kept."""
+    due_time: datetime
+    time_zone: str
+    """Of the hosts that it was for, where the schedule has no zone of its own."""
+    fired_time: datetime
+    """When it was decided."""
+    outcome: str
+    """`fired`, `queued`, `skipped`, `missed`, `held back`, `paused` or `denied`."""
+    reason: str
+    invocation_status: InvocationStatus | None
+    """The run's; None where there was none."""
+    instance_count: int
+    skipped_count: int
+    """Hosts that did not take part, as the run before was still active there."""
+    counts: Mapping[InstanceStatus, int]
+
+
+class Schedule(Record):
+    """A command that runs again and again, as long as it lives."""
+
+    invoke_id: str
+    command_id: str
+    command_name: str
+    command_content: str
+    frequency: str
+    time_zone: str
+    """Empty: each host's own."""
+    invocation_status: InvocationStatus
+    counts: Mapping[InstanceStatus, int]
+    instance_count: int
+    creation_time: datetime
+    next_time: datetime | None
+    """When the next run is due; None if there is none any more."""
+    paused_time: datetime | None = None
+    """Since when it is paused."""
+    runs: int = 0
+    """How often it has fired."""
+    last_run: ScheduledRun | None
+    tags: Mapping[str, str] = {}
+    names: tuple[str, ...] = ()
+    all_instances: bool = False
+    overlap: str = ""
+    misfire: str = ""
+    jitter_s: int = 0
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    max_runs: int | None = None
+    blackout: tuple[str, ...] = ()
+    stop_on_failure: bool = False
+    version: int = 0
+    """How often it was changed, plus one."""
+    principal: str = ""
+    """Whose policies must allow each run: who made it, or changed it last."""
+    authentic: bool = True
+    """False if its definition is not the one that was recorded: it does not fire, and its policies are not known."""
+
+
+class UpcomingRun(Record):
+    """One run to come."""
+
+    due_time: datetime
+    schedule_zone: str
+    """The schedule's own zone; empty if each host reads it in its own."""
+    time_zones: tuple[str, ...]
+    """The hosts' zones; where each host reads the schedule in its own, those in which it is due then."""
+    held_by: str
+    """The blackout window that holds it back; empty if it fires."""
 
 
 class StopDisposition(StrEnum):
@@ -152,6 +231,8 @@ class StopDisposition(StrEnum):
     """The host was asked; it will confirm."""
     CANCELLED = "cancelled"
     """It had not been sent to the host and is withdrawn."""
+    STOPPED = "stopped"
+    """A schedule between two runs: it fires no more there."""
     ALREADY_FINISHED = "already finished"
     NOT_FOUND = "not found"
     """The instance is no target of this invocation."""

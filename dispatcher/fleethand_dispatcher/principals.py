@@ -64,6 +64,10 @@ class Principals:
             raise refusal("InvalidPrincipal.NotFound", f"There is no principal {name!r}.")
         return record
 
+    def enabled(self, name: str) -> PrincipalRecord:
+        """Return a principal that may do something, or refuse."""
+        return _enabled(self.get(name))
+
     def all(self) -> list[PrincipalRecord]:
         """Return every principal, sorted by name."""
         return self._records.all()
@@ -170,10 +174,7 @@ class Principals:
             shown = f"{name}-{key_id}" if name else "It is none"
             detail = f"{shown}: unknown, replaced or wrong; make one with `fleethand principal rotate`."
             raise refusal("InvalidAccessKeyId.NotFound", detail)
-        if not record.enabled:
-            detail = f"{name} is disabled; enable it with `fleethand principal enable {name}`."
-            raise refusal("InvalidAccessKeyId.Inactive", detail)
-        return record
+        return _enabled(record)
 
     def _change(self, name: str, **changes: Any) -> PrincipalRecord:
         changed = msgspec.structs.replace(self.get(name), **changes)
@@ -185,6 +186,13 @@ class Principals:
         for name in names:
             if name not in known:
                 raise refusal("InvalidPolicy.NotFound", f"There is no policy {name!r}; there are {', '.join(known)}.")
+
+
+def _enabled(record: PrincipalRecord) -> PrincipalRecord:
+    if not record.enabled:
+        detail = f"{record.name} is disabled; enable it with `fleethand principal enable {record.name}`."
+        raise refusal("InvalidAccessKeyId.Inactive", detail)
+    return record
 
 
 def _check_name(name: str, code: str) -> None:

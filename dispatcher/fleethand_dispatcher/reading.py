@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from fleethand_common import ids
+from fleethand_common.commands import RepeatMode
 from fleethand_common.states import InvocationStatus, aggregate
 from fleethand_dispatcher import describing, paging
 from fleethand_dispatcher.api_errors import refusal
@@ -161,7 +162,7 @@ class Reader:
     def _results_of(self, invoke_id: str, head: Head, instance_ids: Sequence[str]) -> list[InvocationResult]:
         rows = zip(instance_ids, self._store.invocations.rows(invoke_id, instance_ids), strict=True)
         chosen = [(i, row) for i, row in rows if row]
-        kept = self._store.invocations.outputs(invoke_id, [row.output for _, row in chosen])
+        kept = self._store.invocations.outputs_of(invoke_id, [row for _, row in chosen])
         live = self._store.invocations.live_outputs(invoke_id, [i for i, row in chosen if not row.output])
         known = self._store.instances.read([i for i, _ in chosen])
         found = []
@@ -206,12 +207,21 @@ class Reader:
 
 
 def accepting(
-    *, command_id: str | None, command_name: str | None, command_type: str | None, invocation_status: str | None
+    *,
+    command_id: str | None,
+    command_name: str | None,
+    command_type: str | None,
+    invocation_status: str | None,
+    repeat_mode: str | None = None,
 ) -> Callable[[InvocationRecord], bool]:
     """Return the test that the filters of `describe_invocations` make."""
     if invocation_status is not None and invocation_status not in set(InvocationStatus):
         known = ", ".join(InvocationStatus)
         raise refusal("InvalidParameter.Status", f"Cannot use {invocation_status!r}; there are {known}.")
+
+    if repeat_mode is not None and repeat_mode not in set(RepeatMode):
+        known = ", ".join(RepeatMode)
+        raise refusal("InvalidRepeatMode.NotFound", f"Cannot use {repeat_mode!r}; there are {known}.")
 
     def accepts(record: InvocationRecord) -> bool:
         return (
@@ -219,6 +229,7 @@ def accepting(
             and (command_name is None or fnmatch.fnmatchcase(record.command_name, command_name))
             and (command_type is None or record.command_type == command_type)
             and (invocation_status is None or record.invocation_status == invocation_status)
+            and (repeat_mode is None or record.repeat_mode == repeat_mode)
         )
 
     return accepts

@@ -6,6 +6,7 @@ It judges nobody while reports wait to be read: the answer may be among them.
 import logging
 from collections import defaultdict
 
+from fleethand_common.commands import RepeatMode
 from fleethand_common.instance_errors import INSTANCE_ERRORS, InstanceErrorCode
 from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher.bus import ReportBus
@@ -15,6 +16,7 @@ from fleethand_dispatcher.deadlines import stop_deadline
 from fleethand_dispatcher.invocation_records import Due
 from fleethand_dispatcher.rows import Head
 from fleethand_dispatcher.settings import Settings
+from fleethand_dispatcher.stopping import Stopper
 from fleethand_dispatcher.store import Store
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ class Reaper:
         self._reports = reports
         self._courier = courier
         self._settings = settings
+        self._stopper = Stopper(store, courier, settings)
         self._lease_ms = int(settings.lease_s * 1000)
 
     def look(self) -> int:
@@ -76,6 +79,9 @@ class Reaper:
                 return self._judge_queued(item, head, now_ms)
             case InstanceStatus.RUNNING:
                 return self._judge_running(item, now_ms, online=online)
+            case InstanceStatus.STOPPING if head.snapshot.repeat_mode is RepeatMode.PERIOD:
+                self._stopper.pass_on(item.invoke_id, [item.instance_id], now_ms)
+                return Change(i=item.instance_id, kind="later", watch_at=now_ms + self._lease_ms)
             case InstanceStatus.STOPPING:
                 return self._judge_stopping(item, head, now_ms, online=online)
             case _:

@@ -8,6 +8,27 @@ from fleethand_common.commands import CommandType, Interpolation, RepeatMode, Te
 from fleethand_common.states import InstanceStatus
 
 
+class Cycle(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Where a schedule stands on one instance; beside the row, which shows its last run."""
+
+    active: int = 0
+    """Runs that have not finished."""
+    run: str = ""
+    """The id of the newest run."""
+    ran: str = ""
+    """The id of the last run that ended: its ending, and the mark of that, is what the row shows."""
+    last: InstanceStatus | None = None
+    """How that run ended."""
+    over: bool = False
+    """No further run comes; the row ends with the last one."""
+    left: bool = False
+    """The instance is no target any more; it may come back, with a row that begins anew."""
+    queued: list[str] = []
+    """Occurrences (JSON of an `Occurrence`) that wait for the end of the active run."""
+    unrun: list[str | int | None] | None = None
+    """Status, error code, text, time and mark with which it ends if it never ran."""
+
+
 class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One instance in one invocation; `output` is a digest. Each step is [time, what, detail]."""
 
@@ -30,6 +51,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     asked_count: int = 0
     mark: str = ""
     """Of what it says once it has ended; see `invocation_seal`."""
+    cycle: Cycle | None = None
+    """Only in a schedule; there `finished_at` and what else tells of an ending is the last run's, even during a run."""
     steps: list[tuple[int, str, str]]
 
 
@@ -47,6 +70,10 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     dropped: int = 0
     presumed: bool = False
     mark: str = ""
+    run: str = ""
+    """In a schedule, the run that this is about."""
+    last: InstanceStatus | None = None
+    """In a schedule, how that run ended; *status* is then the schedule's own."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +96,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     repeat_mode: RepeatMode = RepeatMode.ONCE
     deliver_within_s: int | None = None
     """None: the delivery window; otherwise how long the caller lets it wait."""
+    frequency: str = ""
+    """When it repeats, as the caller wrote it; empty for a command that runs once."""
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):

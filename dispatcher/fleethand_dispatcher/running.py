@@ -7,13 +7,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fleethand_common import ids, messages, templates
-from fleethand_common.commands import TerminationMode
+from fleethand_common.commands import RepeatMode, TerminationMode
 from fleethand_common.errors import ExecutionError, RequestError
-from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher import content
 from fleethand_dispatcher.api_errors import refusal
 from fleethand_dispatcher.catalogue import Catalogue
-from fleethand_dispatcher.changes import Change
 from fleethand_dispatcher.courier import Courier
 from fleethand_dispatcher.launching import Admission, Launch, Launcher
 from fleethand_dispatcher.letter_writer import LetterWriter
@@ -28,8 +26,11 @@ from fleethand_dispatcher.requests import (
     check_timeout,
     parse,
 )
-from fleethand_dispatcher.rows import Head, Snapshot
+from fleethand_dispatcher.rows import Snapshot
+from fleethand_dispatcher.scheduling.policy import ScheduleRequest, part
+from fleethand_dispatcher.scheduling.starting import Draft, Starter, Wish
 from fleethand_dispatcher.settings import Settings
+from fleethand_dispatcher.stopping import Stopper
 from fleethand_dispatcher.store import Store
 from fleethand_dispatcher.targets import Targets, resolve
 
@@ -58,6 +59,8 @@ class Runner:
         self._catalogue = catalogue
         self._settings = settings
         self._launcher = Launcher(store, writer, courier, settings)
+        self._stopper = Stopper(store, courier, settings, writer)
+        self._starter = Starter(store, settings)
 
     def create_once(self, values: Mapping[str, Any], client_token: str | None) -> Command:
         """Keep a new command, once per client token."""
@@ -82,31 +85,26 @@ class Runner:
         admission: Admission,
     ) -> Started:
         """Make a command, kept or not, and run it."""
-        request = parse(InvokeRequest, invoke)
+        timing, request = _parse_invoke(invoke)
         limit = self._settings.kept_content_bytes if keep else self._settings.unkept_content_bytes
         made = self._catalogue.build(parse(CommandRequest, command), limit)
         if keep and not made.name:
             raise refusal("MissingParameter.Name", "A kept command needs a name.")
         aim = parse(TargetsRequest, targets)
-        digest = _digest(
-            "run",
-            made.model_dump_json(exclude={"command_id", "creation_time"}),
-            request,
-            aim,
-            str(keep),
-            admission.actor,
-        )
+        what = made.model_dump_json(exclude={"command_id", "creation_time"})
+        digest = _digest("run", what, request, aim, timing, str(keep), admission.permit.actor)
 
         def start(plan: Started) -> Started:
             command = made.model_copy(update={"command_id": plan.command_id})
             launch = self._prepare(command, request, aim)
+            draft = self._starter.draft(Wish(plan.invoke_id, timing, aim, command, keep, admission.permit), launch)
             admission.check("" if request.dry_run else plan.invoke_id, launch)
             if request.dry_run:
                 return NOTHING
             self._count_today(launch.now_ms)
             if keep:
                 self._catalogue.keep(command)
-            return self._launch(plan.invoke_id, launch, counted=keep)
+            return self._launch(plan.invoke_id, launch, draft, counted=keep)
 
         return self._once("run_command", request.client_token, digest, _plan(made.command_id), start)
 
@@ -120,19 +118,21 @@ class Runner:
         admission: Admission,
     ) -> Started:
         """Run a kept command, with its own timeout and directory unless *overrides* has others."""
-        request = parse(InvokeRequest, invoke)
+        timing, request = _parse_invoke(invoke)
         aim = parse(TargetsRequest, targets)
         command = self._override(self._catalogue.get(command_id), overrides)
         given = repr(sorted(overrides.items()))
-        digest = _digest("invoke", command.command_id, request, aim, given, admission.actor)
+        digest = _digest("invoke", command.command_id, request, aim, timing, given, admission.permit.actor)
 
         def start(plan: Started) -> Started:
             launch = self._prepare(command, request, aim)
+            wish = Wish(plan.invoke_id, timing, aim, command, is_kept=True, permit=admission.permit)
+            draft = self._starter.draft(wish, launch)
             admission.check("" if request.dry_run else plan.invoke_id, launch)
             if request.dry_run:
                 return NOTHING
             self._count_today(launch.now_ms)
-            return self._launch(plan.invoke_id, launch, counted=True)
+            return self._launch(plan.invoke_id, launch, draft, counted=True)
 
         return self._once("invoke_command", request.client_token, digest, _plan(command_id), start)
 
@@ -143,6 +143,9 @@ class Runner:
         body = self._store.invocations.orders([invoke_id])[0]
         if head is None or body is None:
             raise refusal("InvalidInvokeId.NotFound", f"There is no invocation {invoke_id!r}.")
+        if head.snapshot.repeat_mode is RepeatMode.PERIOD:
+            way_out = "name one of its runs, which describe_schedule_runs lists."
+            raise refusal("InvalidOperation.RepeatModeUnsupported", f"{invoke_id} is a schedule: {way_out}")
         instance_ids = [
             instance_id
             for chunk in self._chunks(invoke_id)
@@ -159,7 +162,7 @@ class Runner:
         plan = _plan(head.snapshot.command_id)
         admission.check(plan.invoke_id, launch)
         self._count_today(now_ms)
-        return self._launch(plan.invoke_id, launch, counted=False)
+        return self._launch(plan.invoke_id, launch, None, counted=False)
 
     def preview(self, targets: Mapping[str, Any]) -> Targets:
         """Return which instances a call would reach."""
@@ -167,34 +170,7 @@ class Runner:
 
     def stop(self, invoke_id: str, instance_ids: Sequence[str]) -> dict[str, StopDisposition]:
         """Withdraw what was not sent, ask the hosts to stop the rest."""
-        head = self._store.invocations.head(invoke_id)
-        if head is None:
-            raise refusal("InvalidInvokeId.NotFound", f"There is no invocation {invoke_id!r}.")
-        now_ms = self._store.now_ms()
-        given = list(dict.fromkeys([instance_ids] if isinstance(instance_ids, str) else instance_ids))
-        chunks = [given[i : i + _CHUNK] for i in range(0, len(given), _CHUNK)] if given else self._chunks(invoke_id)
-        dispositions: dict[str, StopDisposition] = {}
-        for chunk in chunks:
-            dispositions |= self._stop_some(invoke_id, head, chunk, now_ms)
-        if {StopDisposition.STOPPING, StopDisposition.CANCELLED} & set(dispositions.values()):
-            self._store.invocations.mark_stop(invoke_id, now_ms)
-        return dispositions
-
-    def _stop_some(self, invoke_id: str, head: Head, chunk: Sequence[str], now_ms: int) -> dict[str, StopDisposition]:
-        again_ms = int(self._settings.redeliver_after_s * 1000)
-        stop = messages.StopOrder(invocation_id=invoke_id, deliver_before_ms=head.deliver_before)
-        written = self._writer.stop(stop, chunk, now_ms)
-        self._store.invocations.keep_stop_letter(invoke_id, written.letter)
-        changes = [
-            (Change(i=i, kind="stop", at=now_ms, watch_after_ms=again_ms), written.tokens.get(i, "")) for i in chunk
-        ]
-        answers = self._store.invocations.apply({invoke_id: changes})[invoke_id]
-        dispositions = {i: _disposition(old, new) for i, (old, new) in zip(chunk, answers, strict=True)}
-        asked = [i for i, disposition in dispositions.items() if disposition is StopDisposition.STOPPING]
-        rows = dict(zip(asked, self._store.invocations.rows(invoke_id, asked), strict=True))
-        if rows:
-            self._courier.send_stop(invoke_id, {i: row for i, row in rows.items() if row}, now_ms)
-        return dispositions
+        return self._stopper.stop(invoke_id, instance_ids)
 
     def _chunks(self, invoke_id: str) -> list[list[str]]:
         everyone = self._store.invocations.targets(invoke_id)
@@ -269,8 +245,9 @@ class Runner:
             bound = f"{self._settings.invocations_per_day_max} a day are allowed (invocations_per_day_max)."
             raise refusal("Invocation.ExceedQuota", bound)
 
-    def _launch(self, invoke_id: str, launch: Launch, *, counted: bool) -> Started:
-        if self._launcher.launch(invoke_id, launch) and counted:
+    def _launch(self, invoke_id: str, launch: Launch, draft: Draft | None, *, counted: bool) -> Started:
+        is_new = self._starter.start(draft) if draft else self._launcher.launch(invoke_id, launch)
+        if is_new and counted:
             self._store.commands.invoked(launch.snapshot.command_id)
         return Started(invoke_id, launch.snapshot.command_id)
 
@@ -302,6 +279,15 @@ class Runner:
         return bool(plan.invoke_id) and self._store.invocations.head(plan.invoke_id) is not None
 
 
+def _parse_invoke(arguments: Mapping[str, Any]) -> tuple[ScheduleRequest, InvokeRequest]:
+    """Return when and how a command is to run."""
+    when, how = part(arguments)
+    timing = parse(ScheduleRequest, when)
+    if timing.repeat_mode == RepeatMode.DRY_RUN:
+        how["dry_run"] = True
+    return timing, parse(InvokeRequest, how)
+
+
 def _plan(command_id: str) -> Started:
     return Started(ids.new_id(ids.INVOCATION_PREFIX), command_id)
 
@@ -309,13 +295,3 @@ def _plan(command_id: str) -> Started:
 def _digest(*parts: Any) -> str:
     flat = [repr(p.model_dump(exclude={"client_token"})) if isinstance(p, Request) else p for p in parts]
     return hashlib.blake2b(msgspec.json.encode(flat), digest_size=16).hexdigest()
-
-
-def _disposition(old: str, new: str) -> StopDisposition:
-    if not old:
-        return StopDisposition.NOT_FOUND
-    if new == InstanceStatus.STOPPING:
-        return StopDisposition.STOPPING
-    if new == InstanceStatus.CANCELLED and old != new:
-        return StopDisposition.CANCELLED
-    return StopDisposition.ALREADY_FINISHED

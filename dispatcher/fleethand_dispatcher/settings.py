@@ -69,6 +69,10 @@ class Settings:
     retention_results: int = setting(100_000, help="results kept at most; the oldest finished invocations go first")
     audit_retention_days: int = setting(365, help="days that the audit log is kept")
 
+    schedule_grace_s: float = setting(30.0, help="seconds after which a scheduled run that did not fire was missed")
+    schedule_catch_up_max: int = setting(10, help="missed runs made up for at most, with the misfire policy all")
+    schedule_runs_kept: int = setting(100, help="rows kept in the list of runs of one schedule, and their results")
+
     report_batch: int = setting(500, help="reports that an aggregator takes at once")
     reaper_interval_s: float = setting(0.5, help="seconds between two looks at deadlines")
     log_level: str = setting("INFO", help="DEBUG, INFO, WARNING or ERROR")

@@ -2,7 +2,7 @@
 
 import fnmatch
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -41,10 +41,12 @@ def resolve(
     """
     _check_one_kind(request)
     found = request.instance_ids or _matching(request, records)
-    chosen = found[: _share(request.limit, len(found))]
+    chosen = share(request, found)
     if len(chosen) > maximum:
         raise refusal("InstanceIds.ExceedLimit", f"{len(chosen)} instances are meant; {maximum} are allowed.")
-    targets = _part(chosen, records, peers, now_ms - online_within_ms)
+    targets = part(
+        chosen, seen=records.seen(chosen), enrolled=peers.keys_of(chosen), online_since_ms=now_ms - online_within_ms
+    )
     if request.require_known and targets.unknown:
         raise refusal("InvalidInstance.NotFound", f"Unknown: {', '.join(targets.unknown[:10])}.")
     return targets
@@ -56,6 +58,11 @@ def _check_one_kind(request: TargetsRequest) -> None:
         raise refusal("MissingParam.InstanceId", "Name instances by id, tag or name, or ask for all.")
     if sum(kinds) > 1:
         raise refusal("InvalidResourceTag.ConflictWithInstanceIds", "Give ids, or tags and names, or all instances.")
+
+
+def share(request: TargetsRequest, found: Sequence[str]) -> Sequence[str]:
+    """Return as many of *found* as the request's limit leaves."""
+    return found[: _share(request.limit, len(found))]
 
 
 def matcher(tags: dict[str, str], names: tuple[str, ...]) -> Callable[[Heartbeat], bool]:
@@ -91,14 +98,16 @@ def _share(limit: str | None, count: int) -> int:
     return int(limit)
 
 
-def _part(instance_ids: tuple[str, ...], records: InstanceRecords, peers: Peers, online_since_ms: int) -> Targets:
-    enrolled = peers.keys_of(instance_ids)
+def part(
+    instance_ids: Sequence[str], *, seen: Sequence[int | None], enrolled: Container[str], online_since_ms: int
+) -> Targets:
+    """Part instances by whether they are enrolled, and by when each was last *seen*."""
     online: list[str] = []
     offline: list[str] = []
     unknown: list[str] = []
-    for instance_id, seen in zip(instance_ids, records.seen(instance_ids), strict=True):
+    for instance_id, at in zip(instance_ids, seen, strict=True):
         if instance_id not in enrolled:
             unknown.append(instance_id)
         else:
-            (online if seen is not None and seen >= online_since_ms else offline).append(instance_id)
-    return Targets(instance_ids, tuple(online), tuple(offline), tuple(unknown))
+            (online if at is not None and at >= online_since_ms else offline).append(instance_id)
+    return Targets(tuple(instance_ids), tuple(online), tuple(offline), tuple(unknown))

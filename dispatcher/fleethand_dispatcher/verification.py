@@ -1,11 +1,13 @@
 """Whether the records of an invocation are those that the control plane wrote: all of them, and nothing else."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from fleethand_common.commands import RepeatMode
 from fleethand_common.states import LIVE, TERMINAL, InstanceStatus
 from fleethand_dispatcher.models import Finding, Verification
 from fleethand_dispatcher.rows import Head, Row
+from fleethand_dispatcher.scheduling.definitions import Unreadable
 from fleethand_dispatcher.store import Store
 from fleethand_dispatcher.vault import VaultError
 
@@ -17,9 +19,13 @@ class Verifier:
 
     def __init__(self, store: Store) -> None:
         self._records = store.invocations
+        self._schedules = store.schedules
 
     def verify(self, invoke_id: str, head: Head) -> Verification:
-        """Recount rows against the head's counters, check every mark, and open every order and output."""
+        """Recount rows against the head's counters, check every mark, and open every order and output.
+
+        Of a schedule, the definition too, and each run that is kept.
+        """
         statuses: Counter[InstanceStatus] = Counter()
         findings = [*self._of_the_head(invoke_id)]
         targets = self._records.targets(invoke_id)
@@ -29,7 +35,23 @@ class Verifier:
             statuses.update(row.status for row in rows.values() if row is not None)
             findings += self._of_rows(invoke_id, rows)
         findings += _of_counters(head, statuses, len(targets), self._records.row_count(invoke_id))
+        if head.snapshot.repeat_mode is RepeatMode.PERIOD:
+            findings += self._of_the_schedule(invoke_id, targets)
         return Verification(invoke_id=invoke_id, instance_count=len(targets), findings=tuple(findings))
+
+    def _of_the_schedule(self, schedule_id: str, targets: Sequence[str]) -> Iterator[Finding]:
+        definition = self._schedules.definition(schedule_id)
+        if isinstance(definition, Unreadable):
+            yield Finding(what=f"the schedule does not fire: {definition.reason}")
+        elif definition and definition.aim.is_fixed and sorted(definition.aim.instance_ids) != sorted(targets):
+            yield Finding(what="the targets are not those of the schedule")
+        run_ids = self._schedules.run_ids(schedule_id)
+        for run_id, head in zip(run_ids, self._records.heads(run_ids), strict=True):
+            if head is not None:
+                found = self.verify(run_id, head).findings
+                yield from (finding.model_copy(update={"what": f"run {run_id}: {finding.what}"}) for finding in found)
+            elif self._records.exists(run_id):
+                yield Finding(what=f"run {run_id}: what it was to do is not what was recorded")
 
     def _of_the_head(self, invoke_id: str) -> Iterator[Finding]:
         if not self._records.is_as_created(invoke_id):
@@ -41,7 +63,7 @@ class Verifier:
             yield Finding(what="the order is not the one that was recorded")
 
     def _of_rows(self, invoke_id: str, rows: dict[str, Row | None]) -> Iterator[Finding]:
-        kept = self._records.outputs(invoke_id, [row.output for row in rows.values() if row is not None])
+        kept = self._records.outputs_of(invoke_id, [row for row in rows.values() if row])
         for instance_id, row in rows.items():
             if row is None:
                 yield Finding(instance_id=instance_id, what="there is no row")

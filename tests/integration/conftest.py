@@ -7,6 +7,7 @@ import pytest
 import redis
 
 import enrolled
+from beat import Beat
 from fleethand_dispatcher.aggregator import Aggregator
 from fleethand_dispatcher.dispatcher import Dispatcher
 from fleethand_dispatcher.keyring import Keyring
@@ -68,6 +69,12 @@ def make_host(redis_client: "redis.Redis[Any]", redis_url: str, keyring: Keyring
         return made[instance_id]
 
     return make
+
+
+@pytest.fixture
+def beat(plane: ControlPlane, keyring: Keyring) -> Beat:
+    """A beat on that control plane, whose time a test sets."""
+    return Beat(plane.store, plane.settings, keyring)
 
 
 @pytest.fixture

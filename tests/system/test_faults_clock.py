@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -13,29 +12,13 @@ import pytest
 from fleet import Fleet, FleetFactory, spend
 from processes import clean_environment
 from waiting import wait_until
+from wrong_clock import WrongClock
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or shutil.which("gcc") is None, reason="the wrong clock is a library that gcc has to build"
 )
 
-SOURCE = Path(__file__).resolve().parents[1] / "fake_clock.c"
 TEN_MINUTES_MS = 600_000
-
-
-class WrongClock:
-    """What to start a worker with so that its wall clock is wrong; it can be set while the worker runs."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "offset"
-        self.set(0)
-        library = folder / "fake_clock.so"
-        subprocess.run(["gcc", "-O1", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"], check=True)
-        self.environ = {"LD_PRELOAD": str(library), "FAKE_CLOCK_FILE": str(self._file)}
-
-    def set(self, offset_ms: int) -> None:
-        """Be wrong by this much from now on."""
-        with self._file.open("r+b" if self._file.exists() else "wb", buffering=0) as file:
-            file.write(struct.pack("=q", offset_ms))
 
 
 @pytest.fixture

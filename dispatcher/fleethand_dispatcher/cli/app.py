@@ -27,6 +27,7 @@ _OURS = {
     "invocation": "invocation:invocation",
     "activation": "activation:activation",
     "instance": "instance:instance",
+    "schedule": "schedule:schedule",
     "report": "report:report",
     "config": "config:config",
     "doctor": "doctor:doctor",
@@ -44,6 +45,7 @@ _STACK = ("up", "down", "status", "demo", "dashboard")
 _SECTIONS = {
     "Run on the fleet": ("run", "invoke", "targets", "render"),
     "Look at what happened": ("results", "explain", "invocation"),
+    "Run again and again": ("schedule",),
     "Keep": ("command", "activation", "instance"),
     "Trust": ("principal", "policy", "keys", "freeze", "unfreeze", "audit"),
     "This machine": _STACK,

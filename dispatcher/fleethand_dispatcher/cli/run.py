@@ -7,9 +7,11 @@ import click
 
 from fleethand_dispatcher.cli import exits, options, shapes
 from fleethand_dispatcher.cli.lookup import command_id_of
+from fleethand_dispatcher.cli.schedule import print_scheduled
 from fleethand_dispatcher.cli.session import FleethandCommand, Session, pass_session
 from fleethand_dispatcher.cli.tally import hosts
 from fleethand_dispatcher.cli.targets import print_preview
+from fleethand_dispatcher.cli.timing import frequency_of, frequency_options, policy_options, timing_of
 from fleethand_dispatcher.cli.watch import View, Watch
 from fleethand_dispatcher.cli.words import content, type_of
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 @click.option("--keep", is_flag=True, help="Keep the command under --command-name, to be invoked again.")
 @click.option("--command-name", default="", metavar="NAME", help="What the command is called in lists and in Flower.")
 @click.option("--description", default="", metavar="TEXT", help="What the kept command is for.")
+@frequency_options
+@policy_options
 @options.sending_options
 @options.output_options
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[--] COMMAND…")
@@ -41,16 +45,18 @@ def run(ctx: click.Context, session: Session, /, *, words: tuple[str, ...], **gi
 
     One word after -- is a line of the shell's own language ('cd /tmp && ls *.log'); several words are a program and
     its arguments, which are passed on exactly as given. Without words the script comes from --file or stdin.
+    With --rate, --at or --cron it makes a schedule, prints its id and its next runs, and does not wait.
 
     \b
     Example:
       fleethand run --all -- hostname
       fleethand run --tag env=prod --limit 10% -- 'systemctl is-active nginx || exit 3'
       fleethand run --name 'web-*' --file deploy.sh --timeout 10m --parameter version=1.2
+      fleethand run --tag env=prod --cron '0 30 3 * * ? Europe/Berlin' -- apt-get -y upgrade
       fleethand run --instance web-1 --env-parameters --parameter who="$USER" -- 'echo "hello {{who}}"'
     """
     targets = options.targets_of(given)
-    arguments = {**_run_arguments(words, given), **targets}
+    arguments = {**_run_arguments(words, given), **targets, **timing_of(given)}
     ctx.exit(_send_and_watch(session, targets, given, lambda dispatcher: dispatcher.run_command(**arguments)))
 
 
@@ -74,6 +80,8 @@ def _run_arguments(words: tuple[str, ...], given: dict[str, Any]) -> dict[str, A
 @options.target_options
 @options.parameter_options
 @options.execution_options
+@frequency_options
+@policy_options
 @options.sending_options
 @options.output_options
 @pass_session
@@ -87,12 +95,14 @@ def invoke(ctx: click.Context, session: Session, /, *, command: str, **given: An
       fleethand invoke c-3k2v9 --all --detach
     """
     targets = options.targets_of(given)
+    timing = timing_of(given)
 
     def send(dispatcher: "Dispatcher") -> "Invocation":
         sent: Invocation = dispatcher.invoke_command(
             command_id_of(dispatcher, command),
             parameters=options.parameters_of(given) or None,
             **targets,
+            **timing,
             **options.execution_of(given),
         )
         return sent
@@ -110,6 +120,9 @@ def _send_and_watch(
         invocation = send(dispatcher)
         if given["dry_run"]:
             return _print_dry_run(dispatcher, targets, as_json=given["as_json"])
+        if frequency_of(given):
+            print_scheduled(dispatcher, invocation.invoke_id, as_json=given["as_json"])
+            return exits.OK
         if given["detach"]:
             return print_sent(invocation, as_json=given["as_json"])
         return Watch(dispatcher, invocation, View.of(given)).run()

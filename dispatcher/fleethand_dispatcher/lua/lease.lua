@@ -7,7 +7,9 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local held = redis.call('HMGET', KEYS[1], 'holder', 'epoch', 'at_ms', 'until_ms')
 local holder, epoch, until_ms = held[1], tonumber(held[2] or 0), tonumber(held[4] or 0)
-if holder ~= ARGV[1] and until_ms > now then return {holder, epoch, tonumber(held[3]), until_ms} end
+-- no lease is longer than the one that is asked for, so an end further away was written before the clock was put back
+local is_held = until_ms > now and (tonumber(ARGV[2]) == 0 or until_ms - now <= tonumber(ARGV[2]))
+if holder ~= ARGV[1] and is_held then return {holder, epoch, tonumber(held[3]), until_ms} end
 if tonumber(ARGV[2]) == 0 then
     if holder == ARGV[1] then redis.call('HSET', KEYS[1], 'until_ms', now) end
     return {holder or '', epoch, tonumber(held[3] or 0), math.min(until_ms, now)}

@@ -4,12 +4,7 @@
 -- A change is {i = instance, kind = …} and what its kind needs, see below; times are ms on the server's clock.
 -- Texts are sealed, so nothing here looks into them; `mark` vouches for what the change makes a row say of its end.
 -- Returns one {old status, new status} per change; equal when nothing changed, {'', ''} when there is no such row.
-local TRANSITIONS = cjson.decode([[@TRANSITIONS@]])
-local TERMINAL = cjson.decode([[@TERMINAL@]])
-local PRESUMABLE = cjson.decode([[@PRESUMABLE@]])
-local REPLACES_PRESUMED = cjson.decode([[@REPLACES_PRESUMED@]])
-local STEPS_MAX = 40
-local EVENTS_LIFE_S = 86400 -- after the end; then the rows have to tell the story
+-- @include tables
 local LIVE_BYTES_MAX = 90000 -- sealed, so some 64 KB of text; a host stops far earlier, this bounds one that does not
 local REFUSALS_MAX = 3 -- steps on copies that a host refused; forged ones must not crowd out the story
 
@@ -17,6 +12,12 @@ local head, rows, outputs, live, events, done, watch, invoked, open_invocations,
 local id, prefix = ARGV[1], ARGV[2]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+-- @include schedule
+
+local own = { id = id, head = head, done = done, events = events }
+local parent = id:match('^([^.]+)%.') -- the id of a run begins with its schedule's
+local schedule = parent and schedule_of(parent)
+local repeating = redis.call('HGET', head, 'repeating')
 
 local function member(instance) return id .. '|' .. instance end
 
@@ -41,22 +42,7 @@ local function allowed(row, to, by_host)
     return TRANSITIONS[row.status][to]
 end
 
-local function count_finished(was_terminal, is_terminal)
-    if was_terminal == is_terminal then return end
-    local unfinished = redis.call('HINCRBY', head, 'unfinished', is_terminal and -1 or 1)
-    if is_terminal and unfinished == 0 then
-        redis.call('HSET', head, 'finished_at', now)
-        redis.call('XADD', done, '*', 'at', now)
-        redis.call('ZREM', open_invocations, id)
-        redis.call('EXPIRE', events, EVENTS_LIFE_S)
-    elseif not is_terminal then
-        redis.call('HDEL', head, 'finished_at')
-        redis.call('PERSIST', events)
-        redis.call('ZADD', open_invocations, now, id)
-    end
-end
-
--- The only place where a status changes.
+-- The only place where a status changes, but for what follows from it in a schedule's row (schedule.lua).
 local function move(instance, row, to, change)
     local from = row.status
     if row.presumed then
@@ -75,7 +61,7 @@ local function move(instance, row, to, change)
         event.output, event.dropped = row.output, row.dropped
     end
     append(instance, event, '')
-    count_finished(TERMINAL[from] == true, TERMINAL[to] == true)
+    count_finished(own, TERMINAL[from] == true, TERMINAL[to] == true)
     if TERMINAL[to] then
         redis.call('ZREM', watch, member(instance))
         redis.call('HDEL', tokens, instance, instance .. '!') -- nothing is sent to it any more
@@ -166,6 +152,20 @@ function apply.presume(instance, row, change)
     return true
 end
 
+-- A schedule's row keeps what it shows of its last run; one that never ran ends as the change says.
+local function stop_schedule(instance, row, change)
+    row.cycle.over, row.cycle.queued = true, nil
+    if (row.cycle.active or 0) > 0 then -- the runs under way are stopped beside this, and what becomes of them decides
+        turn(own, instance, row, 'Stopping')
+        look_at(instance, now + change.watch_after_ms)
+    else
+        if not row.cycle.last then row.finished_at, row.mark = change.at, change.mark end
+        turn(own, instance, row, (row.repeats or 0) == 0 and 'Cancelled' or 'Stopped')
+    end
+    tell(own, instance, row)
+    retire(own)
+end
+
 -- A caller wants it stopped. What was never sent is withdrawn here and now; the rest is the host's to confirm, and
 -- *token* is what makes it listen: the newest one counts, as its key may be the only one that is still trusted.
 function apply.stop(instance, row, change, token)
@@ -174,7 +174,9 @@ function apply.stop(instance, row, change, token)
     if is_asked and token ~= '' then redis.call('HSET', tokens, instance .. '!', token) end
     if row.status == 'Stopping' then return false end
     row.stop_at = now
-    if row.sent_count == 0 then
+    if repeating then
+        stop_schedule(instance, row, change)
+    elseif row.sent_count == 0 then
         row.finished_at = change.at
         move(instance, row, 'Cancelled', change)
     else
@@ -206,20 +208,28 @@ function apply.refused(instance, row, change)
     return true
 end
 
+local FOR_SCHEDULES = { stop = true, later = true } -- the rest is what hosts say, and they know only runs
+
 local answer = {}
 for index = 3, #ARGV, 2 do
     local change, text = cjson.decode(ARGV[index]), ARGV[index + 1]
     local stored = redis.call('HGET', rows, change.i)
-    if stored then
+    if stored and (not repeating or FOR_SCHEDULES[change.kind]) then
         local row = cjson.decode(stored)
         local old = row.status
+        local before = { status = old, repeats = row.repeats or 0 }
         if apply[change.kind](change.i, row, change, text) then
             row.updated_at = now
             redis.call('HSET', rows, change.i, cjson.encode(row))
+            if schedule then tell_schedule(schedule, id, change.i, before, row) end
         end
         answer[#answer + 1] = { old, row.status }
     else
         answer[#answer + 1] = { '', '' }
     end
+end
+if schedule then
+    redis.call(redis.call('HGET', head, 'unfinished') == '0' and 'SREM' or 'SADD', schedule.active, id)
+    retire(schedule)
 end
 return answer

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from fleethand_common.celery_config import control_queue, orders_queue
-from fleethand_common.ids import COMMAND_PREFIX, INVOCATION_PREFIX, is_instance_id, new_id
+from fleethand_common.ids import COMMAND_PREFIX, INVOCATION_PREFIX, is_instance_id, is_invocation_id, new_id, run_id
 
 
 @pytest.mark.parametrize("prefix", [COMMAND_PREFIX, INVOCATION_PREFIX])
@@ -36,3 +36,23 @@ def test_queues_of_an_instance_differ() -> None:
     queues = {queue(name) for queue in (orders_queue, control_queue) for name in ("host-1", "host-2")}
 
     assert len(queues) == 4
+
+
+@pytest.mark.parametrize("part", ["", "Europe/Berlin", "Europe/Berlin|host-1"])
+def test_run_of_a_schedule_has_an_id_that_hosts_can_use(part: str) -> None:
+    """The same for the same time; it names a folder on the host and fits where an instance id does."""
+    found = run_id(new_id(INVOCATION_PREFIX), 10**15 - 1, part)
+
+    assert is_invocation_id(found)
+    assert is_instance_id(found)
+
+
+def test_runs_that_are_due_at_once_have_different_ids() -> None:
+    """One for each time zone."""
+    assert len({run_id("t-1", 5, part) for part in ("", "Europe/Berlin", "Europe/Paris")}) == 3
+
+
+@pytest.mark.parametrize("text", ["t-", "t-A", "t-1.", "t-1.x", "t-1.5.", "t-1.5.g", "t-1.5.0.0", "t-1/5", "c-1"])
+def test_invocation_id_is_refused_when_it_is_none(text: str) -> None:
+    """It becomes a part of keys."""
+    assert not is_invocation_id(text)

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleethand_common.states import (
+    AFTER_LAST_RUN,
+    AFTER_STOP,
     FAILED_KIND,
     INVOCATION_TERMINAL,
     LIVE,
@@ -122,3 +124,19 @@ def test_aggregate_is_success_when_there_is_no_instance() -> None:
 def test_aggregate_is_partial_failed_when_one_was_stopped_beside_a_success() -> None:
     """Decision 0001: stopped beside success is a mixed result."""
     assert aggregate([S.SUCCESS, S.TERMINATED]) == InvocationStatus.PARTIAL_FAILED
+
+
+def test_schedule_ends_as_the_rules_say_for_every_way_its_last_run_can_end() -> None:
+    """Success or Failed by the last run, Stopped if that was stopped; spec 5.2 and decision 0012."""
+    assert set(AFTER_LAST_RUN) == set(AFTER_STOP) == TERMINAL
+    assert {S.SUCCESS} == {status for status in TERMINAL if AFTER_LAST_RUN[status] == S.SUCCESS}
+    assert set(FAILED_KIND) == {status for status in TERMINAL if AFTER_LAST_RUN[status] == S.FAILED}
+    assert set(AFTER_STOP.values()) == {S.STOPPED, S.TERMINATED, S.ERROR}
+    assert (AFTER_STOP[S.SUCCESS], AFTER_STOP[S.TERMINATED]) == (S.STOPPED, S.TERMINATED)
+
+
+def test_schedule_can_reach_each_of_its_ends_from_where_it_waits() -> None:
+    """Between two runs and while it is being stopped; a run that ends goes back to Scheduled first."""
+    assert all(is_allowed(S.SCHEDULED, status) for status in AFTER_LAST_RUN.values())
+    assert all(is_allowed(S.STOPPING, status) for status in AFTER_STOP.values())
+    assert is_allowed(S.RUNNING, S.SCHEDULED)

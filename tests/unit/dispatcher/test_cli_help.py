@@ -42,11 +42,12 @@ def test_every_help_has_an_example_and_the_server_options(path: tuple[str, ...],
 
 
 def test_every_promised_command_is_there() -> None:
-    """Issue 2, section 5."""
+    """Issue 2, section 5, and issue 4."""
     known = {" ".join(path) for path, _ in commands(root)}
     promised = {"run", "invoke", "results", "explain", "render", "targets", "doctor", "config show", "aggregator"}
     promised |= {f"command {verb}" for verb in ("create", "list", "show", "modify", "clone", "delete")}
     promised |= {f"invocation {verb}" for verb in ("list", "show", "follow", "stop", "retry")}
+    promised |= {f"schedule {verb}" for verb in ("list", "show", "preview", "pause", "resume", "stop")}
     promised |= {"instance list", "instance show", "report dead"}
     assert promised <= known
 
@@ -68,7 +69,7 @@ def test_every_read_takes_json() -> None:
     """`--json` on every read."""
     silent = {"command", "invocation", "instance", "report", "config", "aggregator", "command delete", "down", "demo"}
     for path, command in commands(root):
-        if " ".join(path) not in silent | {"dashboard"}:
+        if " ".join(path) not in silent | {"dashboard", "schedule", "schedule pause", "schedule resume"}:
             assert any("--json" in param.opts for param in command.params), path
 
 

@@ -12,7 +12,7 @@ import fleethand_worker
 ROOT = Path(__file__).resolve().parents[3]
 LINES_MAX = 400
 LONGER = {
-    "dispatcher/fleethand_dispatcher/dispatcher.py": 420,
+    "dispatcher/fleethand_dispatcher/dispatcher.py": 417,
 }
 """Files that are longer than the rule allows, with their length: it may shrink and never grow."""
 

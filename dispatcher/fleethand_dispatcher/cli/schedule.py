@@ -1,0 +1,223 @@
+"""`fleethand schedule`: what runs again and again, when next, and what became of the times that passed."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fleethand_dispatcher.cli import options, shapes, tables
+from fleethand_dispatcher.cli.lookup import pages
+from fleethand_dispatcher.cli.options import invocation_id
+from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
+from fleethand_dispatcher.cli.tally import counted
+from fleethand_dispatcher.cli.timing import frequency_of, frequency_options
+
+if TYPE_CHECKING:
+    from fleethand_dispatcher import Dispatcher
+    from fleethand_dispatcher.models import Schedule, ScheduledRun, UpcomingRun
+
+_PAGE = 50
+_ZONES_SHOWN = 3
+
+
+@click.group(cls=FleethandGroup)
+def schedule() -> None:
+    """List, show, preview, pause, resume and stop schedules; `run` and `invoke` make them with --rate, --at or --cron.
+
+    An ID is a schedule's id, the unique beginning of one, or `last`.
+
+    \b
+    Example:
+      fleethand schedule list
+      fleethand schedule preview --cron '0 30 9 ? * MON-FRI Europe/Berlin'
+    """
+
+
+@schedule.command("list")
+@options.as_json
+@pass_session
+def list_(session: Session, /, *, as_json: bool) -> None:
+    """List the schedules that live, each with its next run and what became of its last one.
+
+    \b
+    Example:
+      fleethand schedule list
+    """
+    with session.open() as dispatcher:
+        found = list(pages(lambda token: dispatcher.describe_schedules(max_results=_PAGE, next_token=token)))
+    if as_json:
+        shapes.print_json(found)
+        return
+    header = ("schedule", "status", "frequency", "next", "runs", "last", "command")
+    tables.print_rows(header, [_row(item) for item in found])
+
+
+def _row(item: "Schedule") -> tuple[object, ...]:
+    status = "paused" if item.paused_time else item.invocation_status
+    last = item.last_run.outcome if item.last_run else ""
+    what = item.command_name or (item.command_content.strip().splitlines() or [""])[0][:60]
+    return item.invoke_id, status, item.frequency, shapes.time_text(item.next_time), item.runs, last, what
+
+
+@schedule.command("show")
+@invocation_id
+@click.option("--runs", type=click.IntRange(1), default=10, show_default=True, help="How many runs, newest first.")
+@options.as_json
+@pass_session
+def show(session: Session, /, *, ident: str, runs: int, as_json: bool) -> None:
+    """Show a schedule and what became of the latest times at which it was due, with the reason of each.
+
+    \b
+    Example:
+      fleethand schedule show last --runs 50
+    """
+    with session.open() as dispatcher:
+        ident = dispatcher.resolve_invocation(ident)
+        rows = dispatcher.describe_schedule_runs(ident, max_results=runs)
+        known = dispatcher.describe_schedules(invoke_id=ident).items
+        if as_json:
+            record = shapes.plain(known[0]) if known else shapes.plain(dispatcher.describe_invocation(ident))
+            shapes.print_json({**record, "latest_runs": rows})
+            return
+        fields = shapes.plain(known[0] if known else dispatcher.describe_invocation(ident))
+    fields["counts"] = ", ".join(counted(known[0].counts)) if known else fields["counts"]
+    tables.print_fields((name, value) for name, value in fields.items() if name != "last_run" and value is not False)
+    if rows:
+        click.echo()
+        tables.print_rows(("due", "outcome", "hosts", "run", "reason"), [_run_row(row) for row in rows])
+
+
+def _run_row(row: "ScheduledRun") -> tuple[object, ...]:
+    due = f"{shapes.time_text(row.due_time)}{' ' + row.time_zone if row.time_zone else ''}"
+    skipped = f"{row.skipped_count} skipped" if row.skipped_count else ""
+    hosts = ", ".join(filter(None, [*counted(row.counts), skipped]))
+    return due, row.outcome, hosts, row.run_id if row.instance_count else "", row.reason
+
+
+@schedule.command("preview")
+@click.argument("ident", metavar="[ID]", required=False)
+@frequency_options
+@click.option("--blackout", multiple=True, metavar="WINDOW", help="No run in it, as with 'run'; repeat.")
+@click.option("--count", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many runs.")
+@click.option("--zone", "zones", multiple=True, metavar="ZONE", help="A zone of the hosts; else those they report.")
+@click.option("--my-zone", metavar="ZONE", help="Your own time zone, if it is not this machine's.")
+@options.as_json
+@pass_session
+def preview(session: Session, /, *, ident: str | None, count: int, as_json: bool, **given: Any) -> None:
+    """Show the next runs of a schedule, or of one that could be: in its zone, in the hosts' and in yours.
+
+    \b
+    Example:
+      fleethand schedule preview last
+      fleethand schedule preview --cron '0 0 9 ? * MON' --zone Asia/Shanghai --count 3
+    """
+    frequency = frequency_of(given)
+    if bool(frequency) == bool(ident):
+        raise click.UsageError("give the ID of a schedule, or one of --rate, --at and --cron.")
+    mine = _zone(given["my_zone"]) if given["my_zone"] else None
+    with session.open() as dispatcher:
+        found = dispatcher.preview_schedule(
+            frequency,
+            count,
+            invoke_id=dispatcher.resolve_invocation(ident) if ident else None,
+            blackout=given["blackout"],
+            time_zones=given["zones"],
+        )
+    if as_json:
+        shapes.print_json(found)
+        return
+    print_upcoming(found, mine)
+
+
+def print_upcoming(found: "Sequence[UpcomingRun]", mine: tzinfo | None = None) -> None:
+    """Print runs to come, each in the schedule's zone, in the hosts' and in the viewer's."""
+    rows = []
+    for run in found:
+        own = _shown(run.due_time, _zone(run.schedule_zone)) if run.schedule_zone else "each host's own"
+        hosts = [_shown(run.due_time, _zone(name)) for name in run.time_zones[:_ZONES_SHOWN]]
+        more = [f"and {len(run.time_zones) - _ZONES_SHOWN} more zones"] if len(run.time_zones) > _ZONES_SHOWN else []
+        rows.append((own, "; ".join(hosts + more), _shown(run.due_time, mine), run.held_by and f"held: {run.held_by}"))
+    tables.print_rows(("schedule's zone", "hosts' zones", "yours", "blackout"), rows)
+
+
+def _shown(moment: datetime, zone: tzinfo | None) -> str:
+    local = moment.astimezone(zone)
+    return f"{local:%a %Y-%m-%d %H:%M:%S} {getattr(zone, 'key', None) or local.tzname()}"
+
+
+def _zone(name: str) -> tzinfo:
+    from fleethand_dispatcher.schedules.frequency import find_zone  # noqa: PLC0415
+
+    return find_zone(name)
+
+
+@schedule.command("pause")
+@invocation_id
+@pass_session
+def pause(session: Session, /, *, ident: str) -> None:
+    """Let a schedule fire nothing until it is resumed; each time that passes is listed as paused.
+
+    \b
+    Example:
+      fleethand schedule pause last
+    """
+    with session.open() as dispatcher:
+        ident = dispatcher.resolve_invocation(ident)
+        dispatcher.pause_schedule(ident)
+    click.echo(f"{ident} is paused; it goes on with 'fleethand schedule resume {ident}'.", err=True)
+
+
+@schedule.command("resume")
+@invocation_id
+@pass_session
+def resume(session: Session, /, *, ident: str) -> None:
+    """Let a paused schedule go on, and print its next runs.
+
+    \b
+    Example:
+      fleethand schedule resume last
+    """
+    with session.open() as dispatcher:
+        ident = dispatcher.resolve_invocation(ident)
+        dispatcher.resume_schedule(ident)
+        print_upcoming(dispatcher.preview_schedule(invoke_id=ident, count=3))
+
+
+@schedule.command("stop")
+@invocation_id
+@click.option("--instance", "-i", "instances", multiple=True, metavar="ID", help="Only on this host; repeat.")
+@options.as_json
+@pass_session
+def stop(session: Session, /, *, ident: str, instances: tuple[str, ...], as_json: bool) -> None:
+    """Stop a schedule and what of it runs now; prints what became of the request on each host.
+
+    \b
+    Example:
+      fleethand schedule stop last
+    """
+    with session.open() as dispatcher:
+        ident = dispatcher.resolve_invocation(ident)
+        dispositions = dispatcher.stop_invocation(ident, instance_ids=instances)
+    if as_json:
+        shapes.print_json({"invocation_id": ident, "instances": dict(sorted(dispositions.items()))})
+    else:
+        tables.print_rows(("instance", "request"), sorted(dispositions.items()))
+
+
+def print_scheduled(dispatcher: "Dispatcher", invoke_id: str, *, as_json: bool) -> None:
+    """Print what a call made that begins a schedule: the id on stdout, the next runs beside it."""
+    upcoming = dispatcher.preview_schedule(invoke_id=invoke_id, count=3)
+    if as_json:
+        shapes.print_json({"invocation_id": invoke_id, "invocation_status": "Scheduled", "upcoming": upcoming})
+        return
+    click.echo(invoke_id)
+    for line in _lines(upcoming):
+        click.echo(line, err=True)
+
+
+def _lines(upcoming: "Iterable[UpcomingRun]") -> Iterable[str]:
+    for run in upcoming:
+        zone = _zone(run.schedule_zone) if run.schedule_zone else _zone(run.time_zones[0])
+        held = f", held back: {run.held_by}" if run.held_by else ""
+        yield f"next: {_shown(run.due_time, zone)}{held}"

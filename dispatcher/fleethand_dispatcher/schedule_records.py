@@ -1,0 +1,373 @@
+"""The records of schedules: definitions, what is due when, the outbox, and the list of runs of each."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import msgspec
+
+from fleethand_dispatcher import keys, scripts
+from fleethand_dispatcher.invocation_seal import Ending, InvocationSeal
+from fleethand_dispatcher.recording import Arguments, Recording, arguments
+from fleethand_dispatcher.scheduling import definitions, occurrences
+from fleethand_dispatcher.scheduling.definitions import Definition, Unreadable
+from fleethand_dispatcher.scheduling.occurrences import Occurrence, Run
+from fleethand_dispatcher.vault import Vault
+
+if TYPE_CHECKING:
+    import redis
+
+logger = logging.getLogger(__name__)
+
+_ENTRIES_PER_CALL = 200
+
+
+class Due(NamedTuple):
+    """An entry of the index: a schedule, or the part of it that the hosts of one time zone run."""
+
+    entry: str
+    act_ms: int
+
+    @property
+    def schedule_id(self) -> str:
+        """The schedule's id."""
+        return self.entry.partition("|")[0]
+
+    @property
+    def zone(self) -> str:
+        """The time zone, empty for all hosts."""
+        return self.entry.partition("|")[2]
+
+
+class EntryFacts(NamedTuple):
+    """What the head of a schedule says of one of its entries."""
+
+    next_due: int | None
+    fired: int
+    unfinished: int
+
+
+class Firing(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry moves on to its next time; what it fires goes into the outbox. Fields are those of fire.lua."""
+
+    entry: str
+    id: str
+    zone: str
+    old: int
+    next: int | bool
+    act: int
+    fired: int
+    held: bool = False
+    """Whether a freeze holds it back: it is looked at again when that ends."""
+    occurrences: list[str]
+
+
+class Making(NamedTuple):
+    """One occurrence as run.lua records it; *recording* is None where there is no run to make."""
+
+    run_id: str
+    occurrence: Occurrence
+    recording: Recording | None
+    row: Run
+    joining: str
+    """JSON of the row of an instance that joins; empty if none may."""
+    over: bool | Sequence[str]
+    """Whether it was the last one, for all instances or for some."""
+    unrun: Ending
+    """How an instance ends on which a schedule that is over never ran."""
+    members: Sequence[str]
+    """The instances to which that may happen."""
+    left: Sequence[str]
+    """Instances that are no targets any more."""
+    left_unrun: Ending
+    """How these end if the schedule never ran there."""
+    may_wait: Sequence[str]
+    """Instances on which it waits if the run before is active."""
+    keep: int
+    """How many rows the list of runs may have."""
+
+
+class Made(NamedTuple):
+    """What recording an occurrence came to."""
+
+    is_new: bool
+    instances: list[str]
+    dropped: list[str]
+    """Runs that fell off the end of the list: their records can go."""
+
+
+_NOTHING = Arguments(b"{}", b"[]", "")
+
+
+class ScheduleRecords:
+    """Reads and writes what is kept of schedules beside their invocations; definitions are sealed on the way."""
+
+    def __init__(self, client: "redis.Redis", vault: Vault) -> None:
+        self._client = client
+        self._vault = vault
+        self._seal = InvocationSeal(vault)
+        self._replace = scripts.load(client, "replace")
+        self._fire = scripts.load(client, "fire")
+        self._run = scripts.load(client, "run")
+        self._join = scripts.load(client, "join")
+
+    def add(self, definition: Definition, entries: Mapping[str, tuple[int, int]]) -> None:
+        """Write a schedule and when each of its entries must act, before its invocation: see `head_of`.
+
+        Args:
+            entries: time zone, or an empty text, to the time it is due and the time to act.
+        """
+        pipe = self._client.pipeline(transaction=True)
+        pipe.hset(keys.SCHEDULES, definition.id, cast("Any", definitions.encode(self._vault, definition)))
+        pipe.zadd(keys.DUE, {entry_of(definition.id, zone): act for zone, (_, act) in entries.items()})
+        pipe.execute()
+
+    def change(self, definition: Definition, entries: Mapping[str, tuple[int, int]]) -> None:
+        """Replace a schedule's definition, also in its invocation, and when it is due; what is under way goes on."""
+        head = keys.invocation(definition.id).head
+        pipe = self._client.pipeline(transaction=True)
+        for due in self.entries_of(definition.id):
+            pipe.zrem(keys.DUE, due.entry)
+            pipe.hdel(head, "next:" + due.zone)
+        pipe.hset(keys.SCHEDULES, definition.id, cast("Any", definitions.encode(self._vault, definition)))
+        pipe.zadd(keys.DUE, {entry_of(definition.id, zone): act for zone, (_, act) in entries.items()})
+        snapshot = self._seal.snapshot(definition.id, msgspec.json.encode(definition.snapshot))
+        pipe.hset(head, mapping={"snapshot": snapshot, **_next_fields(entries)})
+        pipe.execute()
+        self.wake()
+
+    def join(self, schedule_id: str, row: str, instance_ids: Sequence[str]) -> int:
+        """Give more instances a row in a schedule; returns how many had none."""
+        return cast("int", self._join(keys=[keys.UNFINISHED], args=[schedule_id, row, *instance_ids]))
+
+    def add_entry(self, schedule_id: str, zone: str, due: int, act: int) -> None:
+        """Let the hosts of one more time zone take part."""
+        head = keys.invocation(schedule_id).head
+        pipe = self._client.pipeline(transaction=True)
+        pipe.zadd(keys.DUE, {entry_of(schedule_id, zone): act})
+        pipe.hset(head, f"next:{zone}", str(due))
+        pipe.hincrby(head, "entries", 1)
+        pipe.execute()
+
+    def end(self, schedule_id: str) -> None:
+        """Let a schedule fire no more; its definition goes when nothing of it is under way."""
+        pipe = self._client.pipeline(transaction=True)
+        for due in self.entries_of(schedule_id):
+            pipe.zrem(keys.DUE, due.entry)
+            pipe.hdel(keys.invocation(schedule_id).head, "next:" + due.zone)
+        pipe.hset(keys.invocation(schedule_id).head, "entries", "0")
+        pipe.scard(keys.invocation(schedule_id).active)
+        if not pipe.execute()[-1]:
+            self._client.hdel(keys.SCHEDULES, schedule_id)
+
+    def definition(self, schedule_id: str) -> Definition | Unreadable | None:
+        """Read one definition, or None."""
+        return self.read([schedule_id])[0]
+
+    def read(self, schedule_ids: Sequence[str]) -> list[Definition | Unreadable | None]:
+        """Read several definitions; None for a schedule that does not live."""
+        if not schedule_ids:
+            return []
+        raw = cast("list[bytes | None]", self._client.hmget(keys.SCHEDULES, list(schedule_ids)))
+        return [
+            definitions.decode(self._vault, schedule_id, sealed) if sealed else None
+            for schedule_id, sealed in zip(schedule_ids, raw, strict=True)
+        ]
+
+    def alter(self, schedule_id: str, change: Callable[[Definition], Definition]) -> None:
+        """Change a definition in its place, whoever else changes it at this moment; one that is gone stays so."""
+        while True:
+            sealed = cast("bytes | None", self._client.hget(keys.SCHEDULES, schedule_id))
+            found = definitions.decode(self._vault, schedule_id, sealed) if sealed else None
+            if sealed is None or not isinstance(found, Definition):
+                return
+            changed = definitions.encode(self._vault, change(found))
+            if self._replace(keys=[keys.SCHEDULES], args=[schedule_id, sealed, changed]):
+                return
+
+    def ids(self) -> list[str]:
+        """Return the ids of all living schedules."""
+        return sorted(raw.decode() for raw in cast("list[bytes]", self._client.hkeys(keys.SCHEDULES)))
+
+    def entries_of(self, schedule_id: str) -> list[Due]:
+        """Return the entries of one schedule: its zones stand in its head."""
+        zones = [
+            name.decode().removeprefix("next:")
+            for name in cast("list[bytes]", self._client.hkeys(keys.invocation(schedule_id).head))
+            if name.startswith(b"next:")
+        ]
+        entries = [entry_of(schedule_id, zone) for zone in zones]
+        scores = self._client.zmscore(keys.DUE, entries) if entries else []
+        return [Due(entry, int(score)) for entry, score in zip(entries, scores, strict=True) if score is not None]
+
+    def due(self, until_ms: int, limit: int) -> list[Due]:
+        """Return entries that must act by *until_ms*, the first one first."""
+        found = self._client.zrangebyscore(keys.DUE, "-inf", until_ms, start=0, num=limit, withscores=True)
+        return [Due(raw.decode(), int(score)) for raw, score in cast("list[tuple[bytes, float]]", found)]
+
+    def zoned(self) -> dict[str, set[str]]:
+        """Return the schedules that hosts run by their own time zones, and which zones each has."""
+        found: dict[str, set[str]] = {}
+        for raw in cast("list[bytes]", self._client.zrange(keys.DUE, 0, -1)):
+            schedule_id, _, zone = raw.decode().partition("|")
+            if zone:
+                found.setdefault(schedule_id, set()).add(zone)
+        return found
+
+    def next_act_ms(self) -> int | None:
+        """Return when the next entry must act."""
+        found = cast("list[tuple[bytes, float]]", self._client.zrange(keys.DUE, 0, 0, withscores=True))
+        return int(found[0][1]) if found else None
+
+    def facts(self, dues: Sequence[tuple[str, str]]) -> list[EntryFacts]:
+        """Read where several (schedule, zone) stand."""
+        pipe = self._client.pipeline(transaction=False)
+        for schedule_id, zone in dues:
+            pipe.hmget(keys.invocation(schedule_id).head, [f"next:{zone}", f"fired:{zone}", "unfinished"])
+        return [
+            EntryFacts(int(due) if due else None, int(fired or 0), int(open_ or 0))
+            for due, fired, open_ in pipe.execute()
+        ]
+
+    def fire(self, holder: str, epoch: int, firings: Sequence[Firing]) -> bool:
+        """Move entries on and write what they fire into the outbox; False if the lease belongs to another beat."""
+        for start in range(0, len(firings), _ENTRIES_PER_CALL):
+            some = [msgspec.json.encode(firing) for firing in firings[start : start + _ENTRIES_PER_CALL]]
+            names = [keys.BEAT, keys.DUE, keys.FIRINGS, keys.SCHEDULES, keys.HELD]
+            if cast("int", self._fire(keys=names, args=[holder, epoch, *some])) < 0:
+                return False
+        return True
+
+    def release(self, now_ms: int) -> int:
+        """Let what a freeze held back be looked at now; returns how many entries."""
+        held = [raw.decode() for raw in cast("set[bytes]", self._client.smembers(keys.HELD))]
+        if held:
+            pipe = self._client.pipeline(transaction=True)
+            pipe.zadd(keys.DUE, dict.fromkeys(held, now_ms), xx=True)
+            pipe.srem(keys.HELD, *held)
+            pipe.execute()
+        return len(held)
+
+    def holds(self) -> bool:
+        """Tell whether a freeze holds anything back."""
+        return bool(self._client.exists(keys.HELD))
+
+    def outbox(self, limit: int) -> list[tuple[bytes, Occurrence | None]]:
+        """Return the oldest occurrences that are not carried out yet; None for what only wakes the beat."""
+        entries = cast("list[Any]", self._client.xrange(keys.FIRINGS, count=limit))
+        return [(entry_id, _occurrence(fields)) for entry_id, fields in entries]
+
+    def carried_out(self, entry_ids: Sequence[bytes]) -> None:
+        """Take occurrences out of the outbox."""
+        if entry_ids:
+            self._client.xdel(keys.FIRINGS, *entry_ids)
+
+    def wake(self) -> None:
+        """Let the beat look at once."""
+        self._client.xadd(keys.FIRINGS, {"w": ""})
+
+    def wait(self, after: bytes, timeout_s: float) -> None:
+        """Block until the outbox has something newer than entry *after*, at most *timeout_s*."""
+        self._client.xread({keys.FIRINGS: after}, count=1, block=max(1, int(timeout_s * 1000)))
+
+    def make(self, makings: Sequence[Making]) -> list[Made]:
+        """Record occurrences, each at most once, in one round trip."""
+        if not makings:
+            return []
+        pipe = self._client.pipeline(transaction=False)
+        for making in makings:
+            self._make(making, pipe)
+        return [
+            Made(bool(is_new), [raw.decode() for raw in instances], [raw.decode() for raw in dropped])
+            for is_new, instances, dropped in pipe.execute()
+        ]
+
+    def _make(self, making: Making, client: Any) -> None:
+        run, schedule = keys.invocation(making.run_id), keys.invocation(making.occurrence.id)
+        recording = making.recording
+        told = arguments(self._seal, making.run_id, recording) if recording else _NOTHING
+        self._run(
+            keys=[
+                *(run.head, run.rows, run.targets, run.events, run.done, run.tokens),
+                *(schedule.runs, schedule.dues, schedule.active),
+                *(keys.WATCH, keys.RESULTS, keys.UNFINISHED, keys.RUNS),
+            ],
+            args=[
+                making.run_id,
+                making.occurrence.id,
+                told.head,
+                told.groups,
+                keys.INSTANCE_PREFIX,
+                occurrences.encode(making.occurrence),
+                msgspec.json.encode(self._how(making)),
+                told.tokens,
+            ],
+            client=client,
+        )
+
+    def _how(self, making: Making) -> dict[str, object]:
+        occurrence = making.occurrence
+        return {
+            "run": making.row,
+            "joining": making.joining or False,
+            "over": making.over,
+            "unrun": self._unrun(occurrence.id, making.unrun, making.members),
+            "left": self._unrun(occurrence.id, making.left_unrun, making.left),
+            "queued": occurrences.waiting(self._vault, occurrence, making.may_wait),
+            "keep": making.keep,
+        }
+
+    def _unrun(self, schedule_id: str, ending: Ending, instance_ids: Sequence[str]) -> dict[str, object]:
+        told = (ending.status, ending.error_code, ending.error_info, ending.finished_at)
+        marks = {i: self._seal.mark_ending(schedule_id, i, ending) for i in instance_ids}
+        return {"ending": told, "marks": marks}
+
+    def active(self, schedule_id: str) -> list[str]:
+        """Return the runs that have not finished."""
+        found = cast("set[bytes]", self._client.smembers(keys.invocation(schedule_id).active))
+        return sorted(raw.decode() for raw in found)
+
+    def runs(self, schedule_id: str, *, newest: int) -> list[Run]:
+        """Return rows of the list of runs, the newest first."""
+        k = keys.invocation(schedule_id)
+        run_ids = cast("list[bytes]", self._client.zrevrange(k.dues, 0, newest - 1))
+        raw = cast("list[bytes | None]", self._client.hmget(k.runs, run_ids)) if run_ids else []
+        return [occurrences.decode_run(value) for value in raw if value]
+
+    def keep_counts(self, schedule_id: str, run_id: str, counts: Mapping[str, int]) -> None:
+        """Write into the list of runs what became of a run whose records go."""
+        k = keys.invocation(schedule_id)
+        raw = cast("bytes | None", self._client.hget(k.runs, run_id))
+        if raw:
+            row = msgspec.structs.replace(occurrences.decode_run(raw), counts=dict(counts))
+            self._client.hset(k.runs, run_id, occurrences.encode(row))
+
+    def run_ids(self, schedule_id: str) -> list[str]:
+        """Return the ids of all runs in the list."""
+        found = cast("list[bytes]", self._client.zrange(keys.invocation(schedule_id).dues, 0, -1))
+        return [raw.decode() for raw in found]
+
+
+def entry_of(schedule_id: str, zone: str) -> str:
+    """Return the member of the index for a schedule, or for its hosts in one time zone."""
+    return f"{schedule_id}|{zone}" if zone else schedule_id
+
+
+def _occurrence(fields: Mapping[bytes, bytes]) -> Occurrence | None:
+    if b"o" not in fields:
+        return None
+    try:
+        return occurrences.decode_occurrence(fields[b"o"])
+    except ValueError:
+        logger.exception("dropped an occurrence that cannot be read")
+        return None
+
+
+def head_of(entries: Mapping[str, tuple[int, int]], *, stop_on_failure: bool) -> dict[str, int | str]:
+    """Return what the head of a schedule's invocation has beside that of any other."""
+    more: dict[str, int | str] = {"stop_on_failure": "1"} if stop_on_failure else {}
+    return {"repeating": "1", **_next_fields(entries), **more}
+
+
+def _next_fields(entries: Mapping[str, tuple[int, int]]) -> dict[Any, Any]:
+    return {"entries": len(entries), **{f"next:{zone}": due for zone, (due, _) in entries.items()}}

@@ -1,0 +1,189 @@
+"""The engine that a beat turns: what is due fires in one fenced step, and what has fired becomes runs."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fleethand_dispatcher.alerts import Alert, Alerts
+from fleethand_dispatcher.bus import RedisOrderBus
+from fleethand_dispatcher.connection import is_servers_fault
+from fleethand_dispatcher.courier import Courier
+from fleethand_dispatcher.directives import Directives
+from fleethand_dispatcher.freezing import is_frozen
+from fleethand_dispatcher.keyring import Keyring
+from fleethand_dispatcher.lease import Holder
+from fleethand_dispatcher.letter_writer import LetterWriter
+from fleethand_dispatcher.peers import Peers
+from fleethand_dispatcher.schedule_records import Due, EntryFacts, Firing
+from fleethand_dispatcher.scheduling import occurrences
+from fleethand_dispatcher.scheduling.deciding import Bounds, Standing, Verdict, decide, jitter_ms
+from fleethand_dispatcher.scheduling.definitions import Definition, Unreadable
+from fleethand_dispatcher.scheduling.expanding import Expander
+from fleethand_dispatcher.scheduling.memory import Decided
+from fleethand_dispatcher.scheduling.occurrences import Occurrence
+from fleethand_dispatcher.scheduling.permits import Permits
+from fleethand_dispatcher.settings import Settings
+from fleethand_dispatcher.store import Store
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 500
+_LONGEST_SLEEP_S = 1.0
+"""A third of the lease."""
+_EXACT_S = 0.12
+"""A server ends a blocking read up to this much late, so the last bit is slept through here."""
+_TRY_AGAIN_MS = 60_000
+_BEGIN = b"0"
+_ID_CHARS = 100
+
+
+class Turn(NamedTuple):
+    """What one turn of the engine did."""
+
+    fired: int
+    made: int
+
+
+class Engine:
+    """Fires the schedules of one server, while the lease is held."""
+
+    def __init__(self, store: Store, settings: Settings, keyring: Keyring) -> None:
+        self._store = store
+        bus = RedisOrderBus(store.client)
+        self._directives = Directives(store, bus, keyring)
+        self._alerts = Alerts(store.security, store.audit.append, now_ms=store.now_ms)
+        writer = LetterWriter(keyring, Peers(store.hosts))
+        permits = Permits(store, settings, self._directives)
+        self._expander = Expander(store, writer, Courier(store, bus, settings), permits, settings)
+        self._bounds = Bounds(int(settings.schedule_grace_s * 1000), settings.schedule_catch_up_max)
+        self._seen = _BEGIN
+        self._decided = Decided()
+        self._epoch = 0
+        self._may_hold = False
+
+    def turn(self, holder: Holder) -> Turn:
+        """Fire what is due, some at a time, and make the runs of what has fired, by whomever."""
+        if holder.epoch != self._epoch:
+            self._epoch, self._may_hold = holder.epoch, self._store.schedules.holds()
+        if self._may_hold and not self._frozen():
+            self._store.schedules.release(holder.at_ms)
+            self._may_hold = False
+        dues = self._store.schedules.due(holder.at_ms, _BATCH)
+        if dues and not self._fire(dues, holder):
+            return Turn(0, 0)
+        entries = self._store.schedules.outbox(_BATCH)
+        if entries:
+            self._seen = entries[-1][0]
+            found = [occurrence for _, occurrence in entries if occurrence and self._is_ours(occurrence)]
+            self._expand(found, holder.at_ms)
+            self._store.schedules.carried_out([entry_id for entry_id, _ in entries])
+        self._alerts.flush()
+        return Turn(len(dues), len(entries))
+
+    def _frozen(self) -> str:
+        frozen = is_frozen(self._directives)
+        if frozen is None:
+            return ""
+        return f"{frozen.actor} froze the fleet" + (f": {frozen.reason}" if frozen.reason else ".")
+
+    def _is_ours(self, occurrence: Occurrence) -> bool:
+        if occurrences.is_decided(self._store.vault, occurrence):
+            return True
+        self._alert(occurrence.id, "Outbox", "an occurrence in the outbox that no beat decided; it makes no run")
+        return False
+
+    def _alert(self, schedule_id: str, reason: str, detail: str) -> None:
+        self._alerts.add(Alert("schedule.forged", reason, target=schedule_id[:_ID_CHARS], detail=detail))
+
+    def _expand(self, found: Sequence[Occurrence], now_ms: int) -> None:
+        """Carry out all of *found*; one that cannot be is told in the log, and the others are."""
+        if not found:
+            return
+        try:
+            self._expander.expand(found, now_ms, self._frozen())
+        except Exception as error:
+            if is_servers_fault(error):
+                raise
+            if len(found) == 1:
+                logger.exception("cannot make the run of %s that was due at %d", found[0].id, found[0].due)
+                return
+            for occurrence in found:
+                self._expand([occurrence], now_ms)
+
+    def sleep(self, holder: Holder) -> None:
+        """Sleep until the next schedule is due, a new one comes, or the lease must be renewed."""
+        next_ms = self._store.schedules.next_act_ms()
+        left_s = _LONGEST_SLEEP_S if next_ms is None else min(_LONGEST_SLEEP_S, (next_ms - holder.at_ms) / 1000)
+        if left_s > 2 * _EXACT_S:
+            self._store.schedules.wait(self._seen, left_s - _EXACT_S)
+        elif left_s > 0:
+            time.sleep(left_s)
+
+    def _fire(self, dues: list[Due], holder: Holder) -> bool:
+        schedule_ids = list(dict.fromkeys(due.schedule_id for due in dues))
+        known = dict(zip(schedule_ids, self._store.schedules.read(schedule_ids), strict=True))
+        facts = self._store.schedules.facts([(due.schedule_id, due.zone) for due in dues])
+        frozen = self._frozen()
+        verdicts = [
+            self._verdict(due, known[due.schedule_id], fact, holder.at_ms, frozen)
+            for due, fact in zip(dues, facts, strict=True)
+        ]
+        firings = [self._moved(due, verdict, frozen) for due, verdict in zip(dues, verdicts, strict=True)]
+        if not self._store.schedules.fire(holder.name, holder.epoch, firings):
+            return False
+        self._may_hold = self._may_hold or bool(frozen)
+        for due, verdict in zip(dues, verdicts, strict=True):
+            self._note(due, known[due.schedule_id], verdict)
+        return True
+
+    def _verdict(
+        self, due: Due, definition: Definition | Unreadable | None, facts: EntryFacts, now_ms: int, frozen: str
+    ) -> Verdict:
+        """Return what becomes of an entry that is due."""
+        standing = Standing(facts.next_due or due.act_ms, facts.fired, due.act_ms, frozen)
+        later = Verdict((), standing.due, 0, now_ms + _TRY_AGAIN_MS)
+        if isinstance(definition, Unreadable):
+            self._alert(definition.id, "Definition", definition.reason)
+            return later
+        if definition is None or (definition.aim.is_fixed and not facts.unfinished):
+            return Verdict((), None, 0)
+        try:
+            verdict = self._decide(due, definition, standing, now_ms)
+        except Exception:
+            logger.exception("cannot tell when %s is due; looking again in a minute", due.entry)
+            return later
+        if verdict.next_due and verdict.act is None:
+            verdict = verdict._replace(act=verdict.next_due + jitter_ms(definition, verdict.next_due, due.zone))
+        return verdict
+
+    def _decide(self, due: Due, definition: Definition, standing: Standing, now_ms: int) -> Verdict:
+        if self._decided.has(due.entry, definition.version, standing.due):
+            detail = f"it was put back to version {definition.version}, {standing.due}: that was decided before"
+            self._alert(due.schedule_id, "Index", detail)
+            return Verdict((), definition.next_after(now_ms, due.zone), 0)
+        verdict = decide(definition, due.zone, standing, now_ms, self._bounds)
+        if not verdict.occurrences and not standing.frozen:
+            detail = f"it was to fire at {standing.due}, which is no time of its own that has come; it did not"
+            self._alert(due.schedule_id, "Index", detail)
+        return verdict
+
+    def _note(self, due: Due, definition: Definition | Unreadable | None, verdict: Verdict) -> None:
+        """Remember what was decided for good: what a freeze holds back is not."""
+        last = verdict.occurrences[-1].due if verdict.occurrences else 0
+        if isinstance(definition, Definition) and last and last < (verdict.next_due or last + 1):
+            self._decided.note(due.entry, definition.version, last)
+
+    def _moved(self, due: Due, verdict: Verdict, frozen: str) -> Firing:
+        told = [occurrences.marked(self._store.vault, occurrence) for occurrence in verdict.occurrences]
+        return Firing(
+            entry=due.entry,
+            id=due.schedule_id,
+            zone=due.zone,
+            old=due.act_ms,
+            next=verdict.next_due or False,
+            act=verdict.act or 0,
+            fired=verdict.fired,
+            held=bool(frozen),
+            occurrences=[occurrences.encode(occurrence).decode() for occurrence in told],
+        )

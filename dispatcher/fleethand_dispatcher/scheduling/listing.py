@@ -1,0 +1,170 @@
+"""What schedules there are, when they run next, and what became of the times at which they were due."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from fleethand_common import clock
+from fleethand_common.commands import RepeatMode
+from fleethand_common.states import InstanceStatus, aggregate
+from fleethand_dispatcher import paging
+from fleethand_dispatcher.api_errors import refusal
+from fleethand_dispatcher.models import InvocationResult, Page, Schedule, ScheduledRun
+from fleethand_dispatcher.reading import Reader
+from fleethand_dispatcher.rows import Head
+from fleethand_dispatcher.scheduling.definitions import Definition, Unreadable
+from fleethand_dispatcher.scheduling.occurrences import Run
+from fleethand_dispatcher.store import Store
+
+
+class Lister:
+    """Answers questions about schedules; changes nothing."""
+
+    def __init__(self, store: Store, reader: Reader) -> None:
+        self._store = store
+        self._reader = reader
+
+    def describe(self, invoke_id: str | None, max_results: int, next_token: str) -> Page[Schedule]:
+        """Return living schedules by id, or the one with this id."""
+        size = paging.check_size(max_results)
+        start = paging.position(next_token, str) or ""
+        found = [i for i in self._store.schedules.ids() if i > start and invoke_id in (None, i)]
+        chosen = found[:size]
+        heads = self._store.invocations.heads(chosen)
+        items = [
+            self._schedule(definition, head)
+            if isinstance(definition, Definition)
+            else self._unreadable(definition.id, head)
+            for definition, head in zip(self._store.schedules.read(chosen), heads, strict=True)
+            if definition and head
+        ]
+        return Page(items=items, next_token=paging.token(chosen[-1]) if len(found) > size else "")
+
+    def definition(self, schedule_id: str) -> Definition:
+        """Return what is kept of a living schedule.
+
+        Raises:
+            RequestError: `InvalidInvokeId.NotFound`, or the codes of spec 2.8 for what does not repeat or is over.
+        """
+        head = self._reader.head(schedule_id)
+        if head.snapshot.repeat_mode is not RepeatMode.PERIOD:
+            raise refusal("InvalidOperation.RepeatModeUnsupported", f"{schedule_id} runs {head.snapshot.repeat_mode}.")
+        found = self._store.schedules.definition(schedule_id)
+        if found is None:
+            raise refusal("InvalidOperation.InvokeAlreadyFinished", f"The schedule {schedule_id} is over.")
+        if isinstance(found, Unreadable):
+            raise refusal("Operation.Forbidden", f"{found.reason}; it does not fire. Stop it and make it again.")
+        return found
+
+    def runs(self, schedule_id: str, max_results: int) -> list[ScheduledRun]:
+        """Return what became of the latest times at which a schedule was due, the newest first."""
+        head = self._reader.head(schedule_id)
+        if head.snapshot.repeat_mode is not RepeatMode.PERIOD:
+            raise refusal("InvalidOperation.RepeatModeUnsupported", f"{schedule_id} runs {head.snapshot.repeat_mode}.")
+        rows = self._store.schedules.runs(schedule_id, newest=max_results)
+        heads = self._store.invocations.heads([row.id for row in rows])
+        return [_run(row, head) for row, head in zip(rows, heads, strict=True)]
+
+    def history(
+        self,
+        schedule_id: str,
+        instance_id: str | None,
+        statuses: Sequence[str] | None,
+        max_results: int,
+        next_token: str,
+    ) -> Page[InvocationResult]:
+        """Return a row for each execution of a schedule, newest run first; `repeats` is 1 if it started (spec 2.10)."""
+        size = paging.check_size(max_results)
+        start = paging.position(next_token, tuple[str, str])
+        found: list[InvocationResult] = []
+        reached = start is None
+        for run_id in reversed(self._store.schedules.run_ids(schedule_id)):
+            if not reached and start and run_id != start[0]:
+                continue
+            if self._store.invocations.head(run_id) is None:
+                continue
+            for result in self._reader.results(run_id, statuses):
+                if not reached:
+                    reached = start == (run_id, result.instance_id)
+                    continue
+                if instance_id in (None, result.instance_id):
+                    found.append(result)
+                if len(found) > size:
+                    last = found[size - 1]
+                    return Page(items=found[:size], next_token=paging.token((last.invoke_id, last.instance_id)))
+        return Page(items=found)
+
+    def _schedule(self, definition: Definition, head: Head) -> Schedule:
+        entries = self._store.schedules.entries_of(definition.id)
+        facts = self._store.schedules.facts([(definition.id, entry.zone) for entry in entries])
+        newest = self._store.schedules.runs(definition.id, newest=1)
+        policy = definition.policy
+        return Schedule(
+            invoke_id=definition.id,
+            command_id=definition.snapshot.command_id,
+            command_name=definition.snapshot.command_name,
+            command_content=definition.snapshot.command_content,
+            frequency=definition.snapshot.frequency,
+            time_zone=definition.frequency.zone_name or ("" if definition.is_zoned else "UTC"),
+            invocation_status=aggregate(head.counts),
+            counts=head.counts,
+            instance_count=head.total,
+            creation_time=clock.to_datetime(definition.created_at),
+            next_time=min((clock.to_datetime(fact.next_due) for fact in facts if fact.next_due), default=None),
+            paused_time=_time(definition.paused_at),
+            runs=sum(fact.fired for fact in facts),
+            last_run=_run(newest[0], self._store.invocations.head(newest[0].id)) if newest else None,
+            tags=definition.aim.tags,
+            names=tuple(definition.aim.names),
+            all_instances=definition.aim.all_instances,
+            overlap=policy.overlap,
+            misfire=policy.misfire,
+            jitter_s=policy.jitter_s,
+            start_time=_time(policy.start_at),
+            end_time=_time(policy.end_at),
+            max_runs=policy.max_runs,
+            blackout=tuple(policy.blackout),
+            stop_on_failure=policy.stop_on_failure,
+            version=definition.version,
+            principal=definition.permit.actor,
+        )
+
+    def _unreadable(self, schedule_id: str, head: Head) -> Schedule:
+        """Return what is still known of a schedule whose definition somebody altered; it does not fire."""
+        newest = self._store.schedules.runs(schedule_id, newest=1)
+        snapshot = head.snapshot
+        return Schedule(
+            invoke_id=schedule_id,
+            command_id=snapshot.command_id,
+            command_name=snapshot.command_name,
+            command_content=snapshot.command_content,
+            frequency=snapshot.frequency,
+            time_zone="",
+            invocation_status=aggregate(head.counts),
+            counts=head.counts,
+            instance_count=head.total,
+            creation_time=clock.to_datetime(head.created_at),
+            next_time=None,
+            last_run=_run(newest[0], self._store.invocations.head(newest[0].id)) if newest else None,
+            authentic=False,
+        )
+
+
+def _time(at_ms: int | None) -> datetime | None:
+    return None if at_ms is None else clock.to_datetime(at_ms)
+
+
+def _run(row: Run, head: Head | None) -> ScheduledRun:
+    kept = {InstanceStatus(status): count for status, count in row.counts.items()}
+    counts = head.counts if head else kept
+    return ScheduledRun(
+        run_id=row.id,
+        due_time=clock.to_datetime(row.due),
+        time_zone=row.zone,
+        fired_time=clock.to_datetime(row.at),
+        outcome=row.outcome,
+        reason=row.reason,
+        invocation_status=aggregate(counts) if counts else None,
+        instance_count=row.instances,
+        skipped_count=row.skipped,
+        counts=counts,
+    )

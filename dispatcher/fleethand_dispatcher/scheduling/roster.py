@@ -1,0 +1,82 @@
+"""Who takes part in a run: the targets of schedules, looked for at one moment for many of them at once."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from fleethand_common.messages import Heartbeat
+from fleethand_common.sealing import PairKeys
+from fleethand_dispatcher.requests import TargetsRequest, parse
+from fleethand_dispatcher.scheduling.definitions import Aim, Definition, known_zone
+from fleethand_dispatcher.store import Store
+from fleethand_dispatcher.targets import Targets, matcher, part, share
+
+
+class Crew(NamedTuple):
+    """The instances of one occurrence."""
+
+    instances: Sequence[str]
+    left: Sequence[str]
+    """Instances of the schedule that are no targets any more."""
+    members: Sequence[str]
+    """Instances that the schedule has rows for, in this zone where it is run by zones."""
+
+
+class Roster:
+    """What the records say of hosts now; read once, however many schedules ask."""
+
+    def __init__(self, store: Store, online_within_ms: int) -> None:
+        self._store = store
+        self._online_within_ms = online_within_ms
+        self._found: dict[tuple[object, ...], Sequence[str]] = {}
+
+    @cached_property
+    def _facts(self) -> Mapping[str, Heartbeat]:
+        return {facts.instance_id: facts for facts in self._store.instances.facts()}
+
+    def everyone(self) -> Sequence[str]:
+        """Return the ids of all hosts that were ever seen."""
+        return list(self._facts)
+
+    def zone(self, instance_id: str) -> str:
+        """Return the time zone that a host reported; UTC for one that never did, or reported none that is known."""
+        facts = self._facts.get(instance_id)
+        return known_zone(facts.time_zone) if facts else "UTC"
+
+    def zones(self, instance_ids: Iterable[str]) -> set[str]:
+        """Return the time zones of some hosts."""
+        return {self.zone(instance_id) for instance_id in instance_ids}
+
+    def matching(self, aim: Aim) -> Sequence[str]:
+        """Return the hosts that fit now, by id."""
+        key = (tuple(sorted(aim.tags.items())), tuple(aim.names), aim.all_instances, aim.limit)
+        if key not in self._found:
+            request = parse(TargetsRequest, {"tags": aim.tags, "names": tuple(aim.names), "limit": aim.limit})
+            fits: Callable[[Heartbeat], bool] = matcher(aim.tags, tuple(aim.names))
+            self._found[key] = share(request, sorted(i for i, facts in self._facts.items() if fits(facts)))
+        return self._found[key]
+
+    def crew(self, definition: Definition, members: Sequence[str], zone: str, only: str) -> Crew:
+        """Return who takes part in one occurrence.
+
+        Args:
+            members: the instances that the schedule has rows for.
+            only: the one instance that it is for, if it is for one.
+        """
+        fitting = definition.aim.instance_ids if definition.aim.is_fixed else self.matching(definition.aim)
+        left = [] if definition.aim.is_fixed else sorted(set(members) - set(fitting))
+        chosen = [i for i in fitting if i == only] if only else fitting
+        if definition.is_zoned:
+            chosen = [i for i in chosen if self.zone(i) == zone]
+            members = [i for i in members if self.zone(i) == zone]
+        return Crew(chosen, left, members)
+
+    def parted(self, crews: Sequence[Crew], peers: Mapping[str, PairKeys], now_ms: int) -> list[Targets]:
+        """Return the instances of several occurrences by whether they are enrolled, and online."""
+        everyone = sorted({i for crew in crews for i in crew.instances})
+        seen = dict(zip(everyone, self._store.instances.seen(everyone), strict=True))
+        since_ms = now_ms - self._online_within_ms
+        return [
+            part(crew.instances, seen=[seen[i] for i in crew.instances], enrolled=peers, online_since_ms=since_ms)
+            for crew in crews
+        ]

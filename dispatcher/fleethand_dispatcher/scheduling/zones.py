@@ -1,0 +1,46 @@
+"""Keeps schedules that hosts run by their own time zones up to date: a zone that is new to one gets its own entry."""
+
+import itertools
+from collections.abc import Iterable
+
+from fleethand_dispatcher.scheduling.deciding import jitter_ms
+from fleethand_dispatcher.scheduling.definitions import Definition
+from fleethand_dispatcher.scheduling.roster import Roster
+from fleethand_dispatcher.settings import Settings
+from fleethand_dispatcher.store import Store
+
+
+def entries(definition: Definition, zones: Iterable[str], now_ms: int) -> dict[str, tuple[int, int]]:
+    """Return when a schedule is due and must act, per time zone, or for all hosts under an empty name."""
+    found: dict[str, tuple[int, int]] = {}
+    for zone in sorted(zones) if definition.is_zoned else [""]:
+        due = definition.first_after(now_ms, zone)
+        if due is not None:
+            found[zone] = (due, due + jitter_ms(definition, due, zone))
+    return found
+
+
+def refresh(store: Store, settings: Settings, now_ms: int) -> int:
+    """Look for hosts whose time zone is new to a schedule that they take part in; returns how many entries were added.
+
+    A zone without hosts keeps its entry until that is due: then nobody takes part, and the row says so.
+    """
+    zoned = store.schedules.zoned()
+    if not zoned:
+        return 0
+    roster = Roster(store, settings.online_within_s * 1000)
+    wanted = [
+        (definition, zone)
+        for definition in store.schedules.read(list(zoned))
+        if isinstance(definition, Definition)
+        for zone in roster.zones(definition.aim.instance_ids or roster.matching(definition.aim)) - zoned[definition.id]
+    ]
+    facts = store.schedules.facts([(definition.id, zone) for definition, zone in wanted])
+    added = 0
+    for (definition, zone), fact in zip(wanted, facts, strict=True):
+        if fact.fired >= (definition.policy.max_runs or fact.fired + 1):
+            continue
+        for due, act in itertools.islice(entries(definition, [zone], now_ms).values(), 1):
+            store.schedules.add_entry(definition.id, zone, due, act)
+            added += 1
+    return added

@@ -1,0 +1,181 @@
+"""One firing is one run, whoever dies, comes late, or writes into the index."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from beat import LEASE_MS, MINUTE, Beat, next_time, outcomes, run_through, schedule
+from fleethand_dispatcher import keys
+from fleethand_dispatcher.retention import sweep
+from fleethand_dispatcher.scheduling import occurrences
+from fleethand_dispatcher.scheduling.occurrences import Occurrence
+
+
+def test_beat_that_lost_its_lease_fires_nothing(plane, host, beat) -> None:
+    """A frozen leader that wakes up decides about times that are not its own any more."""
+    one = host()
+    invocation = schedule(plane)
+    frozen = beat.lease.take("frozen", LEASE_MS)
+    beat.lease.give_back("frozen")
+    beat.lease.take("beat", LEASE_MS)
+    due = next_time(plane, invocation)
+
+    beat.engine.turn(frozen._replace(at_ms=round(due.timestamp() * 1000)))
+
+    assert not one.orders()
+    assert next_time(plane, invocation) == due
+    beat.at(due)
+    assert len(one.orders()) == 1
+
+
+def test_occurrence_that_is_carried_out_twice_makes_one_run(plane, host, beat) -> None:
+    """The outbox is emptied after the work, so a beat that dies in between leaves it to be done again."""
+    one = host()
+    invocation = schedule(plane)
+    kept: list[bytes] = []
+    records = beat.store.schedules
+    carried_out, records.carried_out = records.carried_out, kept.extend
+    holder = beat.lease.take("beat", LEASE_MS)
+    due = round(next_time(plane, invocation).timestamp() * 1000)
+    beat.engine.turn(holder._replace(at_ms=due))
+    records.carried_out = carried_out
+
+    Beat(plane.store, plane.settings).at(next_time(plane, invocation) - timedelta(seconds=30))
+
+    assert kept
+    assert len(one.orders()) == 1
+    assert outcomes(invocation) == ["fired"]
+
+
+def test_run_that_was_fired_and_not_expanded_is_made_by_the_next_beat(plane, host, beat, monkeypatch) -> None:
+    """What a dead beat had put into the outbox is not lost with it."""
+    one = host()
+    invocation = schedule(plane)
+    holder = beat.lease.take("beat", LEASE_MS)
+    due = next_time(plane, invocation)
+    with monkeypatch.context() as patch:
+        patch.setattr("fleethand_dispatcher.scheduling.expanding.Expander.expand", _die)
+        patch.setattr("fleethand_dispatcher.scheduling.firing.is_servers_fault", lambda error: True)
+        with pytest.raises(OSError, match="killed"):
+            beat.engine.turn(holder._replace(at_ms=round(due.timestamp() * 1000)))
+    assert not one.orders()
+
+    beat.at(due)
+
+    assert len(one.orders()) == 1
+    assert outcomes(invocation) == ["fired"]
+
+
+def _die(*_: object) -> None:
+    raise OSError("killed")
+
+
+def test_two_beats_that_expand_at_once_make_one_run_each(plane, host, beat) -> None:
+    """The identity of a run, its schedule and its time, is checked where it is written."""
+    hosts = [host(f"host-{number}") for number in range(20)]
+    found = [
+        Occurrence(id=schedule(plane, instance_ids=[one.instance_id]).invoke_id, due=60_000 * number)
+        for number, one in enumerate(hosts, start=1)
+    ]
+    beats = [Beat(plane.store, plane.settings, f"beat-{number}") for number in range(2)]
+    now_ms = plane.store.now_ms()
+    threads = [threading.Thread(target=b.engine._expander.expand, args=(found, now_ms)) for b in beats]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [len(one.orders()) for one in hosts] == [1] * 20
+
+
+def test_time_that_somebody_wrote_into_the_index_fires_nothing(plane, host, beat) -> None:
+    """Whoever can write to Redis cannot invent a run: the schedule itself says when it is due."""
+    one = host()
+    invocation = schedule(plane)
+    forged = plane.store.now_ms() - 1000 - plane.store.now_ms() % 1000 + 7_000
+    forged -= 1000 if forged % 60_000 == 0 else 0
+    plane.store.client.zadd(keys.DUE, {invocation.invoke_id: forged})
+    plane.store.client.hset(keys.invocation(invocation.invoke_id).head, "next:", str(forged))
+
+    beat.at(beat.now() + timedelta(seconds=10))
+
+    assert not one.orders()
+    assert not invocation.runs()
+    assert next_time(plane, invocation).second == 0
+
+
+def test_entry_moved_forward_in_the_index_waits_for_its_time(plane, host, beat) -> None:
+    """The index says when to look, not when to fire."""
+    one = host()
+    invocation = schedule(plane, "rate(5m)")
+    due = next_time(plane, invocation)
+    plane.store.client.zadd(keys.DUE, {invocation.invoke_id: 1})
+
+    beat.at(due - MINUTE)
+
+    assert not one.orders()
+    assert next_time(plane, invocation) == due
+
+
+def test_outbox_entry_that_cannot_be_read_does_not_stop_the_others(plane, host, beat) -> None:
+    """Junk is dropped and told in the log."""
+    one = host()
+    invocation = schedule(plane)
+    plane.store.client.xadd(keys.FIRINGS, {"o": "{junk"})
+    plane.store.client.xadd(keys.FIRINGS, {"o": occurrences.encode(Occurrence(id="t-gone", due=1))})
+
+    beat.at(next_time(plane, invocation))
+
+    assert len(one.orders()) == 1
+    assert not plane.store.client.xlen(keys.FIRINGS)
+
+
+def test_entry_without_a_schedule_is_dropped(plane, host, beat) -> None:
+    """What is left of a caller that died while it made a schedule vanishes when it is due."""
+    host()
+    invocation = schedule(plane)
+    for key in (keys.SCHEDULES, keys.invocation(invocation.invoke_id).head):
+        plane.store.client.delete(key)
+
+    beat.at(beat.now() + MINUTE)
+
+    assert not plane.store.client.exists(keys.DUE)
+
+
+def test_run_is_sent_by_the_reaper_when_the_beat_died_before_it_could(plane, host, beat, monkeypatch) -> None:
+    """A run is an invocation like any other: what is recorded as sent and was not, is sent again."""
+    one = host()
+    invocation = schedule(plane)
+    monkeypatch.setattr("fleethand_dispatcher.courier.Courier.send_first", lambda *_: None)
+    beat.at(next_time(plane, invocation))
+    monkeypatch.undo()
+    assert not one.orders()
+    (run,) = invocation.runs()
+    plane.store.client.zadd(keys.WATCH, {f"{run.run_id}|host-1": 1})
+
+    plane.settle()
+
+    assert run_through(plane, one) == [run.run_id]
+
+
+def test_retention_keeps_a_living_schedule_and_what_became_of_its_runs(plane, host, beat) -> None:
+    """Old runs go by age, their row keeps the counts; the schedule stays, and goes with all of it when it is over."""
+    one = host()
+    invocation = schedule(plane)
+    beat.at(next_time(plane, invocation))
+    (run_id,) = run_through(plane, one)
+    for index, member in ((keys.RUNS, run_id), (keys.INVOCATIONS, invocation.invoke_id)):
+        plane.store.client.zadd(index, {member: 1})
+
+    while sweep(plane.store, plane.settings):
+        pass
+    kept = (plane.store.invocations.head(run_id), invocation.status, invocation.runs()[0].counts)
+    invocation.stop()
+    while sweep(plane.store, plane.settings):
+        pass
+
+    assert kept == (None, "Scheduled", {"Success": 1})
+    assert not plane.dispatcher.describe_invocations().items
+    assert not plane.store.client.keys("fleethand:inv:*")
+    assert plane.store.results_held() == 0

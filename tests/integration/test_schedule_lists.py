@@ -1,0 +1,93 @@
+"""What an operator sees before and after: previews, the list of schedules, and the runs of each."""
+
+from datetime import UTC, datetime, timedelta
+
+from beat import EVERY_MINUTE, next_time, schedule
+from refusals import refused
+
+FROM = datetime(2026, 10, 24, tzinfo=UTC)
+
+
+def test_preview_of_a_frequency_shows_what_would_run(plane, host) -> None:
+    """In the zone that it names, and with the hosts' zones beside it; nothing is written."""
+    host("berlin", time_zone="Europe/Berlin")
+    host("tokyo", time_zone="Asia/Tokyo")
+
+    found = plane.dispatcher.preview_schedule("0 0 9 * * ? * Asia/Shanghai", 2, after=FROM)
+
+    assert [run.due_time for run in found] == [FROM + timedelta(hours=1), FROM + timedelta(hours=25)]
+    assert {run.schedule_zone for run in found} == {"Asia/Shanghai"}
+    assert found[0].time_zones == ("Asia/Tokyo", "Europe/Berlin")
+    assert not plane.store.client.exists("fleethand:due", "fleethand:schedules")
+
+
+def test_preview_without_a_zone_shows_each_zones_own_time(plane, host) -> None:
+    """Nine in Tokyo comes before nine in Berlin; given zones stand in for those of the fleet."""
+    host("berlin", time_zone="Europe/Berlin")
+    host("tokyo", time_zone="Asia/Tokyo")
+
+    found = plane.dispatcher.preview_schedule("0 0 9 * * ?", 2, after=FROM - timedelta(hours=1))
+    given = plane.dispatcher.preview_schedule("0 0 9 * * ?", 1, after=FROM, time_zones=["America/New_York"])
+
+    assert [run.time_zones for run in found] == [("Asia/Tokyo",), ("Europe/Berlin",)]
+    assert {run.schedule_zone for run in found} == {""}
+    assert given[0].time_zones == ("America/New_York",)
+
+
+def test_preview_of_a_schedule_ends_where_the_schedule_does(plane, host, beat) -> None:
+    """Its window, its end and its start count."""
+    host()
+    begin = beat.now().replace(second=0, microsecond=0) + timedelta(minutes=5)
+    window = f"{begin + timedelta(minutes=1):%Y-%m-%d %H:%M}/{begin + timedelta(minutes=2):%Y-%m-%d %H:%M} UTC"
+    invocation = schedule(plane, start_at=begin, end_at=begin + timedelta(minutes=2), blackout=[window])
+
+    found = plane.dispatcher.preview_schedule(invoke_id=invocation.invoke_id, count=50)
+
+    assert [run.due_time for run in found] == [begin + timedelta(minutes=minute) for minute in range(3)]
+    assert [run.held_by for run in found] == ["", window, ""]
+
+
+def test_preview_refuses_what_run_would_refuse(plane) -> None:
+    """With the same codes."""
+    with refused("BadCronExpression"):
+        plane.dispatcher.preview_schedule("* * * * *")
+    with refused("InvalidParameter.Schedule"):
+        plane.dispatcher.preview_schedule("rate(5m)", 0)
+    with refused("InvalidParameter.Blackout"):
+        plane.dispatcher.preview_schedule("rate(5m)", blackout=["now and then"])
+
+
+def test_schedules_are_listed_in_pages_and_without_those_that_are_over(plane, host) -> None:
+    """Sorted by id; one can be asked for alone."""
+    host()
+    made = sorted(schedule(plane).invoke_id for _ in range(3))
+    schedule(plane).stop()
+
+    first = plane.dispatcher.describe_schedules(max_results=2)
+    rest = plane.dispatcher.describe_schedules(max_results=2, next_token=first.next_token)
+    (alone,) = plane.dispatcher.describe_schedules(invoke_id=made[1]).items
+
+    assert [found.invoke_id for found in [*first.items, *rest.items]] == made
+    assert (rest.next_token, alone.frequency, alone.time_zone) == ("", EVERY_MINUTE, "UTC")
+
+
+def test_runs_are_for_schedules(plane, host) -> None:
+    """What runs once has none, and says so."""
+    host()
+    once = plane.dispatcher.run_command(command_content="true", instance_ids=["host-1"])
+
+    with refused("InvalidOperation.RepeatModeUnsupported"):
+        once.runs()
+    with refused("InvalidInvokeId.NotFound"):
+        plane.dispatcher.describe_schedule_runs("t-none")
+
+
+def test_schedules_are_found_by_when_they_are_due(plane, host) -> None:
+    """The next one is at the front of the index, however many there are."""
+    host()
+    last, first = schedule(plane, "rate(7d)"), schedule(plane)
+
+    found = plane.store.schedules.due(2**53, 10)
+
+    assert [due.schedule_id for due in found] == [first.invoke_id, last.invoke_id]
+    assert plane.store.schedules.next_act_ms() == round(next_time(plane, first).timestamp() * 1000)

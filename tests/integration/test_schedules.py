@@ -1,0 +1,344 @@
+"""A schedule from its beginning to its end: statuses, repeats, the last run in the row, stops."""
+
+from beat import EVERY_MINUTE, MINUTE, next_time, row, run_through, schedule
+from refusals import refused
+
+
+def test_schedule_waits_runs_and_waits_again(plane, host, beat) -> None:
+    """Scheduled, Running, Scheduled; repeats counts runs, and the row shows the last one."""
+    one = host()
+    invocation = schedule(plane)
+    seen = [(invocation.status, row(invocation).repeats)]
+
+    beat.at(next_time(plane, invocation))
+    (order,) = one.orders()
+    one.start(order.invocation_id)
+    plane.settle()
+    seen.append((invocation.status, row(invocation).repeats))
+    one.finish(order.invocation_id, "Failed", exit_code=3, output="no\n", error_code="ExitCodeNonzero")
+    plane.settle()
+
+    last = row(invocation)
+    assert seen == [("Scheduled", 0), ("Running", 1)]
+    assert (invocation.status, last.repeats, last.exit_code, last.output) == ("Scheduled", 1, 3, "no\n")
+    assert last.error_code == "ExitCodeNonzero"
+    beat.at(next_time(plane, invocation))
+    run_through(plane, one)
+    last = row(invocation)
+    assert (last.repeats, last.exit_code, last.output, last.error_code) == (2, 0, "hi\n", "")
+
+
+def test_order_names_the_schedule_in_its_built_in_parameters(plane, host, beat) -> None:
+    """The run has an id of its own on the host; `{{ACS::InvokeId}}` is the one that the caller knows."""
+    one = host()
+    invocation = schedule(plane)
+    due = next_time(plane, invocation)
+
+    beat.at(due)
+
+    (order,) = one.orders()
+    assert order.built_ins["InvokeId"] == invocation.invoke_id
+    assert order.invocation_id == f"{invocation.invoke_id}.{round(due.timestamp() * 1000)}"
+
+
+def test_at_ends_with_its_run(plane, host, beat) -> None:
+    """After the only run the schedule is over, and Success or Failed by that run."""
+    one, two = host("host-1"), host("host-2")
+    at = (beat.now() + 2 * MINUTE).replace(microsecond=0)
+    invocation = schedule(plane, f"at({at:%Y-%m-%d %H:%M:%S})", instance_ids=["host-1", "host-2"])
+
+    beat.at(at)
+    run_through(plane, one)
+    run_through(plane, two, status="Timeout")
+
+    assert {result.instance_id: result.invocation_status for result in invocation.results()} == {
+        "host-1": "Success",
+        "host-2": "Failed",
+    }
+    assert invocation.wait(1).invocation_status == "PartialFailed"
+    assert not plane.dispatcher.describe_schedules().items
+    assert not plane.store.client.zcard("fleethand:due")
+
+
+def test_one_failing_run_does_not_end_the_schedule_and_the_last_one_decides(plane, host, beat) -> None:
+    """With `max_runs` the schedule ends; what it ends with is the last run's."""
+    one = host()
+    invocation = schedule(plane, max_runs=2)
+
+    beat.at(next_time(plane, invocation))
+    run_through(plane, one, status="Failed", exit_code=1)
+    between = invocation.status
+    beat.at(next_time(plane, invocation))
+    run_through(plane, one)
+
+    assert (between, invocation.status, row(invocation).repeats) == ("Scheduled", "Success", 2)
+
+
+def test_stop_on_failure_ends_the_schedule_on_the_host_that_failed(plane, host, beat) -> None:
+    """A host whose run fails leaves as Failed; the others go on."""
+    one, two = host("host-1"), host("host-2")
+    invocation = schedule(plane, instance_ids=["host-1", "host-2"], stop_on_failure=True)
+
+    beat.at(next_time(plane, invocation))
+    run_through(plane, one, status="Failed", exit_code=1)
+    run_through(plane, two)
+    beat.at(next_time(plane, invocation))
+
+    assert (row(invocation, "host-1").invocation_status, invocation.status) == ("Failed", "Scheduled")
+    assert not one.orders()
+    assert len(two.orders()) == 1
+
+
+def test_stop_between_two_runs_is_stopped_and_before_the_first_cancelled(plane, host, beat) -> None:
+    """Nobody has to be asked, so it is over at once and fires no more."""
+    one = host()
+    fresh, used = schedule(plane), schedule(plane)
+    due = next_time(plane, used)
+    plane.dispatcher.stop_invocation(fresh.invoke_id)
+    beat.at(due)
+    run_through(plane, one)
+
+    told = used.stop()
+    beat.at(due + MINUTE)
+
+    assert (row(fresh).invocation_status, row(used).invocation_status) == ("Cancelled", "Stopped")
+    assert (fresh.status, used.status, told) == ("Stopped", "Stopped", {"host-1": "stopped"})
+    assert not one.orders()
+    assert not plane.dispatcher.describe_schedules().items
+
+
+def test_stop_during_a_run_stops_the_run_too(plane, host, beat) -> None:
+    """Stopping until the host confirms, then Terminated; the run's own row says the same."""
+    one = host()
+    invocation = schedule(plane)
+    beat.at(next_time(plane, invocation))
+    (order,) = one.orders()
+    one.start(order.invocation_id)
+    plane.settle()
+
+    told = invocation.stop()
+    status = invocation.status
+    (stop,) = one.stops()
+    one.finish(stop.invocation_id, "Terminated")
+    plane.settle()
+
+    assert (told, status, stop.invocation_id) == ({"host-1": "stopping"}, "Stopping", order.invocation_id)
+    assert row(invocation).invocation_status == "Terminated"
+    assert plane.dispatcher.invocation_status(order.invocation_id) == "Stopped"
+
+
+def test_stop_reaches_the_run_when_the_caller_died_in_between(plane, host, beat, monkeypatch) -> None:
+    """A schedule that is Stopping has its runs stopped by the reaper, whoever asked for it."""
+    one = host()
+    invocation = schedule(plane)
+    beat.at(next_time(plane, invocation))
+    (order,) = one.orders()
+    one.start(order.invocation_id)
+    plane.settle()
+    monkeypatch.setattr("fleethand_dispatcher.stopping.Stopper.pass_on", lambda *_: None)
+    invocation.stop()
+    monkeypatch.undo()
+    assert not one.stops()
+
+    plane.store.client.zadd("fleethand:watch", {f"{invocation.invoke_id}|host-1": 1})
+    plane.settle()
+
+    assert [stop.invocation_id for stop in one.stops()] == [order.invocation_id]
+
+
+def test_stop_of_one_instance_leaves_the_others(plane, host, beat) -> None:
+    """A schedule goes on where it was not stopped."""
+    one, two = host("host-1"), host("host-2")
+    invocation = schedule(plane, instance_ids=["host-1", "host-2"])
+
+    invocation.stop(["host-1"])
+    beat.at(next_time(plane, invocation))
+
+    assert (row(invocation, "host-1").invocation_status, row(invocation, "host-2").invocation_status) == (
+        "Cancelled",
+        "Scheduled",
+    )
+    assert (len(one.orders()), len(two.orders())) == (0, 1)
+
+
+def test_stop_of_one_run_lets_the_schedule_go_on(plane, host, beat) -> None:
+    """A run is an invocation: stopping it ends that one alone."""
+    one = host()
+    invocation = schedule(plane)
+    beat.at(next_time(plane, invocation))
+    (order,) = one.orders()
+    one.start(order.invocation_id)
+    plane.settle()
+
+    plane.dispatcher.stop_invocation(order.invocation_id)
+    one.finish(order.invocation_id, "Terminated")
+    plane.settle()
+    beat.at(next_time(plane, invocation))
+
+    assert invocation.status == "Scheduled"
+    assert len(one.orders()) == 1
+
+
+def test_run_is_aborted_for_a_host_that_is_offline_and_the_schedule_goes_on(plane, host, beat) -> None:
+    """The run ends as Aborted with the usual window; the next one finds the host again."""
+    one = host()
+    invocation = schedule(plane)
+    due = next_time(plane, invocation)
+    plane.store.client.zadd("fleethand:seen", {"host-1": 1})
+    beat.at(due)
+    (run,) = invocation.runs()
+    plane.store.client.hset(f"fleethand:inv:{run.run_id}", "deliver_before", "1")
+    plane.store.client.zadd("fleethand:watch", {f"{run.run_id}|host-1": 1})
+    plane.settle()
+
+    aborted = row(invocation)
+    one.beat()
+    plane.settle()
+    beat.at(due + MINUTE)
+
+    assert (aborted.invocation_status, aborted.error_code) == ("Scheduled", "ClientNotOnline")
+    assert plane.dispatcher.invocation_status(run.run_id) == "Failed"
+    assert len(run_through(plane, one)) == 1
+    assert (row(invocation).error_code, row(invocation).repeats) == ("", 1)
+
+
+def test_run_waits_for_a_host_that_is_offline_with_deliver_within(plane, host, beat) -> None:
+    """The order waits, and is sent when the host says hello."""
+    one = host()
+    invocation = schedule(plane, deliver_within_s=3600)
+    plane.store.client.zadd("fleethand:seen", {"host-1": 1})
+    beat.at(next_time(plane, invocation))
+    before = one.orders()
+
+    one.beat(hello=True)
+    plane.settle()
+
+    assert not before
+    assert len(run_through(plane, one)) == 1
+    assert row(invocation).repeats == 1
+
+
+def test_late_word_of_a_host_replaces_what_was_presumed_of_its_last_run(plane, host, beat) -> None:
+    """The truth wins in the schedule's row as it does in the run's, also when the schedule is over."""
+    one = host()
+    invocation = schedule(plane, max_runs=1)
+    beat.at(next_time(plane, invocation))
+    (order,) = one.orders()
+    plane.store.client.hset(f"fleethand:inv:{order.invocation_id}", "deliver_before", "1")
+    plane.store.client.zadd("fleethand:watch", {f"{order.invocation_id}|host-1": 1})
+    plane.settle()
+    presumed = (row(invocation).invocation_status, row(invocation).presumed)
+
+    one.start(order.invocation_id)
+    one.finish(order.invocation_id, exit_code=0)
+    plane.settle()
+
+    assert presumed == ("Failed", True)
+    assert (invocation.status, row(invocation).presumed) == ("Success", False)
+
+
+def test_late_end_of_a_run_alone_replaces_what_was_presumed(plane, host, beat) -> None:
+    """A host that says nothing of the start and then how it ended is believed as well."""
+    one = host()
+    invocation = schedule(plane, max_runs=1)
+    beat.at(next_time(plane, invocation))
+    (order,) = one.orders()
+    plane.store.client.hset(f"fleethand:inv:{order.invocation_id}", "deliver_before", "1")
+    plane.store.client.zadd("fleethand:watch", {f"{order.invocation_id}|host-1": 1})
+    plane.settle()
+
+    one.finish(order.invocation_id, exit_code=0, output="late\n")
+    plane.settle()
+
+    assert (invocation.status, row(invocation).output, row(invocation).repeats) == ("Success", "late\n", 1)
+
+
+def test_history_has_a_row_for_each_execution(plane, host, beat) -> None:
+    """`include_history` pages through all runs, the newest first; without it there is the last one."""
+    one = host()
+    invocation = schedule(plane)
+    ids = []
+    for code in (1, 2, 3):
+        beat.at(next_time(plane, invocation))
+        ids += run_through(plane, one, output=f"{code}\n")
+
+    first = plane.dispatcher.describe_invocation_results(invocation.invoke_id, include_history=True, max_results=2)
+    rest = plane.dispatcher.describe_invocation_results(
+        invocation.invoke_id, include_history=True, max_results=2, next_token=first.next_token
+    )
+
+    assert [result.invoke_id for result in [*first.items, *rest.items]] == ids[::-1]
+    assert [result.output for result in [*first.items, *rest.items]] == ["3\n", "2\n", "1\n"]
+    assert rest.next_token == ""
+    assert [result.output for result in plane.dispatcher.iter_results(invocation.invoke_id)] == ["3\n"]
+
+
+def test_runs_are_not_listed_as_invocations(plane, host, beat) -> None:
+    """Who lists invocations sees the schedule, once; a run can be asked for by its id and names its schedule."""
+    one = host()
+    invocation = schedule(plane)
+    beat.at(next_time(plane, invocation))
+    (run_id,) = run_through(plane, one)
+
+    listed = plane.dispatcher.describe_invocations().items
+    of_host = plane.dispatcher.describe_invocations(instance_id="host-1").items
+
+    assert [record.invoke_id for record in listed] == [record.invoke_id for record in of_host] == [invocation.invoke_id]
+    assert not plane.dispatcher.describe_invocations(repeat_mode="Once").items
+    assert (listed[0].repeat_mode, listed[0].frequency) == ("Period", EVERY_MINUTE)
+    assert plane.dispatcher.describe_invocation(run_id).schedule_id == invocation.invoke_id
+
+
+def test_follow_tells_every_run_with_its_output(plane, host, beat) -> None:
+    """Each run's output is told with that run, and not the last one's over and over."""
+    one = host()
+    invocation = schedule(plane, max_runs=2)
+    ids = []
+    for text in ("first\n", "second\n"):
+        beat.at(next_time(plane, invocation))
+        ids += run_through(plane, one, output=text)
+
+    events = list(invocation.follow(5))
+
+    assert [(e.run_id, e.data) for e in events if e.kind == "output"] == [(ids[0], "first\n"), (ids[1], "second\n")]
+    assert [e.status for e in events if e.kind == "status"] == ["Running", "Scheduled", "Running", "Success"]
+
+
+def test_retry_is_for_a_run(plane, host, beat) -> None:
+    """A run can be run again, once and by itself; a schedule cannot."""
+    one = host()
+    invocation = schedule(plane)
+    beat.at(next_time(plane, invocation))
+    (run_id,) = run_through(plane, one, status="Failed", exit_code=1)
+
+    with refused("InvalidOperation.RepeatModeUnsupported"):
+        invocation.retry()
+    again = plane.dispatcher.retry_invocation(run_id)
+
+    assert (again.record().repeat_mode, again.record().schedule_id) == ("Once", "")
+    assert len(one.orders()) == 1
+
+
+def test_command_cannot_be_deleted_while_a_schedule_uses_it(plane, host) -> None:
+    """A schedule is an unfinished invocation of its command."""
+    host()
+    command = plane.dispatcher.create_command(name="nightly", command_content="true", timeout_s=5)
+    invocation = plane.dispatcher.invoke_command(command.command_id, instance_ids=["host-1"], frequency=EVERY_MINUTE)
+
+    with refused("Operation.Forbidden"):
+        plane.dispatcher.delete_command(command.command_id)
+    invocation.stop()
+
+    plane.dispatcher.delete_command(command.command_id)
+
+
+def test_report_on_a_schedule_itself_is_set_aside(plane, host) -> None:
+    """Hosts know runs only; what one says of the schedule changes nothing."""
+    one = host()
+    invocation = schedule(plane)
+
+    one.finish(invocation.invoke_id)
+    plane.settle()
+
+    assert invocation.status == "Scheduled"
+    assert len(plane.dispatcher.dead_reports()) == 1

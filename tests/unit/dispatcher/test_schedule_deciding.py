@@ -1,0 +1,153 @@
+"""What follows when a schedule is due: pure, from a definition, a standing and the time."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleethand_common.commands import CommandType, Interpolation, TerminationMode
+from fleethand_dispatcher.rows import Snapshot
+from fleethand_dispatcher.scheduling import definitions
+from fleethand_dispatcher.scheduling.deciding import Bounds, Standing, Verdict, decide, jitter_ms
+from fleethand_dispatcher.scheduling.definitions import Aim, Definition
+from fleethand_dispatcher.scheduling.policy import Misfire, Policy
+
+BOUNDS = Bounds(grace_ms=30_000, catch_up_max=3)
+MINUTE_MS = 60_000
+BEGIN = datetime(2026, 6, 1, 12, tzinfo=UTC)
+BEGIN_MS = round(BEGIN.timestamp() * 1000)
+
+
+def definition(frequency: str = "rate(1m)", **policy: Any) -> Definition:
+    """Return a schedule that began at BEGIN."""
+    snapshot = Snapshot(
+        command_id="c-1", command_name="", command_description="", command_type=CommandType.SHELL,
+        command_content="true", enable_parameter=False, interpolation=Interpolation.TEXT, parameters={},
+        secret_names=[], timeout_s=5, stop_grace_s=1, working_dir="", username="",
+        termination_mode=TerminationMode.PROCESS_TREE, frequency=frequency,
+    )  # fmt: skip
+    return Definition(
+        id="t-1", created_at=BEGIN_MS, snapshot=snapshot, parameters={}, aim=Aim(), policy=Policy(**policy),
+        parameter_names=[], parameter_rules=[], kept=False,
+    )  # fmt: skip
+
+
+def verdict(
+    found: Definition, *, after_ms: int, due_ms: int = MINUTE_MS, fired: int = 0, paused: bool = False
+) -> Verdict:
+    """Decide so long after BEGIN."""
+    return decide(found, "", Standing(BEGIN_MS + due_ms, fired, paused), BEGIN_MS + after_ms, BOUNDS)
+
+
+def told(found: Verdict) -> list[tuple[int, str]]:
+    """Return minutes after BEGIN and outcomes."""
+    return [((o.due - BEGIN_MS) // MINUTE_MS, o.outcome) for o in found.occurrences]
+
+
+def test_time_that_has_not_come_decides_nothing() -> None:
+    """A look that comes too early moves nothing."""
+    assert verdict(definition(), after_ms=MINUTE_MS - 1) == Verdict([], BEGIN_MS + MINUTE_MS, 0)
+
+
+def test_times_within_the_grace_fire_one_by_one() -> None:
+    """A beat that is a little late does what it should have done."""
+    found = verdict(definition("0/10 * * * * ? * UTC"), due_ms=10_000, after_ms=35_000)
+
+    assert [occurrence.due - BEGIN_MS for occurrence in found.occurrences] == [10_000, 20_000, 30_000]
+    assert (found.fired, found.next_due) == (3, BEGIN_MS + 40_000)
+
+
+@pytest.mark.parametrize(
+    ("misfire", "expected"),
+    [
+        (Misfire.SKIP, ["missed"] * 5),
+        (Misfire.LATEST, ["missed"] * 4 + ["fired"]),
+        (Misfire.ALL, ["missed"] * 2 + ["fired"] * 3),
+    ],
+)
+def test_missed_times_follow_the_policy(misfire: Misfire, expected: list[str]) -> None:
+    """Five times passed unseen; all at most three."""
+    found = verdict(definition(misfire=misfire), after_ms=5 * MINUTE_MS + 31_000)
+
+    assert [outcome for _, outcome in told(found)] == expected
+    assert found.next_due == BEGIN_MS + 6 * MINUTE_MS
+
+
+def test_latest_makes_up_for_nothing_when_a_newer_time_is_due_anyway() -> None:
+    """Once is once."""
+    found = verdict(definition(misfire=Misfire.LATEST), after_ms=5 * MINUTE_MS + 1_000)
+
+    assert [outcome for _, outcome in told(found)] == ["missed"] * 4 + ["fired"]
+
+
+def test_most_runs_are_reached_and_the_rest_is_not_told() -> None:
+    """The last one is over; what would have come after it was never due."""
+    found = verdict(definition(max_runs=3, misfire=Misfire.ALL), after_ms=5 * MINUTE_MS, fired=2)
+
+    assert told(found)[-1][1] == "fired"
+    assert (found.next_due, found.fired, found.occurrences[-1].over) == (None, 1, True)
+
+
+def test_last_time_before_the_end_is_over() -> None:
+    """An end date leaves no next time."""
+    end = BEGIN_MS + MINUTE_MS + 1
+    found = verdict(definition(end_at=end), after_ms=MINUTE_MS)
+
+    assert (found.next_due, found.occurrences[-1].over) == (None, True)
+
+
+def test_paused_wins_over_missed() -> None:
+    """What would not have run anyway is not made up for."""
+    found = verdict(definition(misfire=Misfire.ALL), after_ms=5 * MINUTE_MS, paused=True)
+
+    assert {outcome for _, outcome in told(found)} == {"paused"}
+
+
+def test_run_that_jitter_puts_into_a_window_is_held_back() -> None:
+    """What counts is when it would fire as much as when it is due."""
+    window = f"{BEGIN + timedelta(minutes=2):%Y-%m-%d %H:%M}/{BEGIN + timedelta(hours=2):%Y-%m-%d %H:%M} UTC"
+    found = definition("rate(1m)", jitter_s=3600, blackout=[window])
+    act_ms = MINUTE_MS + jitter_ms(found, BEGIN_MS + MINUTE_MS)
+    assert act_ms > 2 * MINUTE_MS, "the jitter is always the same; choose another id if this one puts nothing off"
+
+    assert told(verdict(found, after_ms=act_ms))[0] == (1, "held back")
+
+
+def test_time_that_is_not_the_schedules_own_fires_nothing() -> None:
+    """The index cannot invent a run."""
+    assert verdict(definition(), due_ms=90_000, after_ms=100_000) == Verdict((), BEGIN_MS + 2 * MINUTE_MS, 0)
+
+
+@given(st.integers(0, 10**6))
+def test_jitter_is_below_its_bound_and_the_same_for_everyone(number: int) -> None:
+    """Two beats agree about when a run must act."""
+    found = definition(jitter_s=30)
+
+    first, second = (jitter_ms(found, BEGIN_MS + number * MINUTE_MS) for _ in range(2))
+
+    assert first == second
+    assert 0 <= first < 30_000
+
+
+@given(st.integers(1, 200), st.integers(0, 400 * MINUTE_MS), st.sampled_from(Misfire), st.none() | st.integers(1, 20))
+def test_no_time_is_lost_or_told_twice(due: int, late_ms: int, misfire: Misfire, most: int | None) -> None:
+    """Whatever happened in between: each time that passed is told once, in order, or one row tells of all the rest."""
+    found = verdict(
+        definition(misfire=misfire, max_runs=most), due_ms=due * MINUTE_MS, after_ms=due * MINUTE_MS + late_ms
+    )
+
+    minutes = [minute for minute, _ in told(found)]
+    assert minutes == list(range(due, due + len(minutes)))
+    assert found.fired <= (most or found.fired)
+    if found.next_due is not None:
+        assert found.next_due > BEGIN_MS + due * MINUTE_MS + late_ms
+        assert len(minutes) == min(late_ms // MINUTE_MS + 1, 101)
+
+
+def test_definition_is_read_as_it_was_written() -> None:
+    """One pair of functions, and nothing is lost between them."""
+    found = definition(misfire=Misfire.ALL, blackout=["MON 09:00-17:00"], max_runs=3)
+
+    assert definitions.decode(definitions.encode(found)) == found
