@@ -7,6 +7,7 @@ import pytest
 
 from beat import LEASE_MS, MINUTE, Beat, next_time, outcomes, run_through, schedule
 from fleethand_dispatcher import keys
+from fleethand_dispatcher.launching import Launcher
 from fleethand_dispatcher.retention import sweep
 from fleethand_dispatcher.scheduling import occurrences
 from fleethand_dispatcher.scheduling.occurrences import Occurrence
@@ -116,6 +117,26 @@ def test_entry_moved_forward_in_the_index_waits_for_its_time(plane, host, beat) 
 
     assert not one.orders()
     assert next_time(plane, invocation) == due
+
+
+def test_run_that_cannot_be_made_has_its_row_and_the_others_are_made(plane, host, beat, monkeypatch) -> None:
+    """A fault of ours is told where the operator looks, and does not stop the beat."""
+    one = host()
+    bad, good = schedule(plane, max_runs=1), schedule(plane)
+    prepare = Launcher.prepare
+
+    def fail(launcher, run_id, launch):
+        if launch.schedule_id == bad.invoke_id:
+            raise KeyError("broken")
+        return prepare(launcher, run_id, launch)
+
+    monkeypatch.setattr("fleethand_dispatcher.launching.Launcher.prepare", fail)
+    beat.at(next_time(plane, good))
+
+    assert outcomes(bad) == ["skipped"]
+    assert "log says why" in bad.runs()[0].reason
+    assert bad.status == "Stopped"
+    assert len(one.orders()) == 1
 
 
 def test_outbox_entry_that_cannot_be_read_does_not_stop_the_others(plane, host, beat) -> None:

@@ -186,6 +186,7 @@ def test_host_that_was_offline_at_a_run_takes_part_in_the_next(machine: TimeMach
 
 @needs_gcc
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_thousand_firings_run_exactly_once_through_fifty_deaths_of_the_leader(machine: TimeMachine) -> None:
     """kill -9 at any moment of a firing; the clock jumps over the rest of each lease, or it would take minutes."""
     chance = seeded()

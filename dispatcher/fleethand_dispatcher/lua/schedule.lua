@@ -39,6 +39,9 @@ local function tell(schedule, instance, row, event)
     event.error_code, event.error_info = row.error_code, row.error_info
     redis.call('XADD', schedule.events, 'MAXLEN', '~', SCHEDULE_EVENTS_MAX, '*', 'i', instance, 'e',
         cjson.encode(event), 'd', '')
+    if TERMINAL[row.status] and redis.call('HGET', schedule.head, 'unfinished') == '0' then
+        redis.call('EXPIRE', schedule.events, EVENTS_LIFE_S)
+    end
 end
 
 -- Move a row of a schedule. *guessed*: what it is followed from a guess, which the host's own word replaces.
