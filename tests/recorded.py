@@ -9,8 +9,8 @@ from fleethand_common import ids
 from fleethand_common.commands import CommandType, Interpolation, TerminationMode
 from fleethand_common.states import LIVE, InstanceStatus
 from fleethand_dispatcher import keys
-from fleethand_dispatcher.invocation_records import Group
 from fleethand_dispatcher.letter_writer import Written
+from fleethand_dispatcher.recording import Group, Recording
 from fleethand_dispatcher.rows import Row, Snapshot
 from fleethand_dispatcher.store import Store
 
@@ -58,14 +58,9 @@ def record(store: Store, statuses: Mapping[str, InstanceStatus], *, at_ms: int =
         for instance_id, status in statuses.items()
     ]
     times = {"created_at": at_ms, "deliver_before": at_ms + 60_000}
-    store.invocations.create(
-        invoke_id,
-        snapshot=msgspec.json.encode(SNAPSHOT),
-        order=b"{}",
-        written=Written(b"{}", dict.fromkeys((i for i, status in statuses.items() if status in LIVE), "token")),
-        times=times,
-        groups=groups,
-    )
+    written = Written(b"{}", dict.fromkeys((i for i, status in statuses.items() if status in LIVE), "token"))
+    recording = Recording(msgspec.json.encode(SNAPSHOT), b"{}", written, times, groups)
+    store.invocations.create(invoke_id, recording)
     return invoke_id
 
 

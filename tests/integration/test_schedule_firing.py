@@ -7,6 +7,7 @@ import pytest
 
 from beat import LEASE_MS, MINUTE, Beat, next_time, outcomes, run_through, schedule
 from fleethand_dispatcher import keys
+from fleethand_dispatcher.launching import Launcher
 from fleethand_dispatcher.retention import sweep
 from fleethand_dispatcher.scheduling import occurrences
 from fleethand_dispatcher.scheduling.occurrences import Occurrence
@@ -29,7 +30,7 @@ def test_beat_that_lost_its_lease_fires_nothing(plane, host, beat) -> None:
     assert len(one.orders()) == 1
 
 
-def test_occurrence_that_is_carried_out_twice_makes_one_run(plane, host, beat) -> None:
+def test_occurrence_that_is_carried_out_twice_makes_one_run(plane, host, beat, keyring) -> None:
     """The outbox is emptied after the work, so a beat that dies in between leaves it to be done again."""
     one = host()
     invocation = schedule(plane)
@@ -41,7 +42,7 @@ def test_occurrence_that_is_carried_out_twice_makes_one_run(plane, host, beat) -
     beat.engine.turn(holder._replace(at_ms=due))
     records.carried_out = carried_out
 
-    Beat(plane.store, plane.settings).at(next_time(plane, invocation) - timedelta(seconds=30))
+    Beat(plane.store, plane.settings, keyring).at(next_time(plane, invocation) - timedelta(seconds=30))
 
     assert kept
     assert len(one.orders()) == 1
@@ -71,15 +72,15 @@ def _die(*_: object) -> None:
     raise OSError("killed")
 
 
-def test_two_beats_that_expand_at_once_make_one_run_each(plane, host, beat) -> None:
+def test_two_beats_that_expand_at_once_make_one_run_each(plane, host, beat, keyring) -> None:
     """The identity of a run, its schedule and its time, is checked where it is written."""
     hosts = [host(f"host-{number}") for number in range(20)]
+    now_ms = plane.store.now_ms()
     found = [
-        Occurrence(id=schedule(plane, instance_ids=[one.instance_id]).invoke_id, due=60_000 * number)
+        Occurrence(id=schedule(plane, instance_ids=[one.instance_id]).invoke_id, due=60_000 * number, at=now_ms)
         for number, one in enumerate(hosts, start=1)
     ]
-    beats = [Beat(plane.store, plane.settings, f"beat-{number}") for number in range(2)]
-    now_ms = plane.store.now_ms()
+    beats = [Beat(plane.store, plane.settings, keyring, f"beat-{number}") for number in range(2)]
     threads = [threading.Thread(target=b.engine._expander.expand, args=(found, now_ms)) for b in beats]
     for thread in threads:
         thread.start()
@@ -116,6 +117,26 @@ def test_entry_moved_forward_in_the_index_waits_for_its_time(plane, host, beat) 
 
     assert not one.orders()
     assert next_time(plane, invocation) == due
+
+
+def test_run_that_cannot_be_made_has_its_row_and_the_others_are_made(plane, host, beat, monkeypatch) -> None:
+    """A fault of ours is told where the operator looks, and does not stop the beat."""
+    one = host()
+    bad, good = schedule(plane, max_runs=1), schedule(plane)
+    prepare = Launcher.prepare
+
+    def fail(launcher, run_id, launch):
+        if launch.schedule_id == bad.invoke_id:
+            raise KeyError("broken")
+        return prepare(launcher, run_id, launch)
+
+    monkeypatch.setattr("fleethand_dispatcher.launching.Launcher.prepare", fail)
+    beat.at(next_time(plane, good))
+
+    assert outcomes(bad) == ["skipped"]
+    assert "log says why" in bad.runs()[0].reason
+    assert bad.status == "Stopped"
+    assert len(one.orders()) == 1
 
 
 def test_outbox_entry_that_cannot_be_read_does_not_stop_the_others(plane, host, beat) -> None:

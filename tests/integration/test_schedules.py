@@ -273,6 +273,24 @@ def test_history_has_a_row_for_each_execution(plane, host, beat) -> None:
     assert [result.output for result in plane.dispatcher.iter_results(invocation.invoke_id)] == ["3\n"]
 
 
+def test_history_goes_on_when_the_run_that_a_page_ended_with_is_gone(plane, host, beat) -> None:
+    """Retention between two pages loses no row that is kept."""
+    one = host()
+    invocation = schedule(plane)
+    ids = []
+    for _ in range(4):
+        beat.at(next_time(plane, invocation))
+        ids += run_through(plane, one)
+    ask = plane.dispatcher.describe_invocation_results
+    first = ask(invocation.invoke_id, include_history=True, max_results=2)
+
+    k = plane.store.client
+    k.zrem(f"fleethand:inv:{invocation.invoke_id}:dues", first.items[-1].invoke_id)
+    rest = ask(invocation.invoke_id, include_history=True, max_results=2, next_token=first.next_token)
+
+    assert [result.invoke_id for result in rest.items] == ids[:2][::-1]
+
+
 def test_runs_are_not_listed_as_invocations(plane, host, beat) -> None:
     """Who lists invocations sees the schedule, once; a run can be asked for by its id and names its schedule."""
     one = host()

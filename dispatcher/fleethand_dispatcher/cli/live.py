@@ -19,7 +19,7 @@ class LiveOutput:
         """Show a piece of output, or that a host has no more."""
         if event.kind == "output":
             self._printer.feed(event.instance_id, _introduction(event) + event.data)
-        elif event.status in TERMINAL:
+        elif event.status in TERMINAL or event.run_id:  # of a schedule, one run after the other
             self._printer.finish(event.instance_id)
 
     def finish(self) -> None:

@@ -5,6 +5,8 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from fleethand_dispatcher.alerts import Alert, Alerts
 from fleethand_dispatcher.bus import RedisOrderBus
 from fleethand_dispatcher.connection import is_servers_fault
@@ -21,7 +23,7 @@ from fleethand_dispatcher.scheduling.deciding import Bounds, Standing, Verdict, 
 from fleethand_dispatcher.scheduling.definitions import Definition, Unreadable
 from fleethand_dispatcher.scheduling.expanding import Expander
 from fleethand_dispatcher.scheduling.memory import Decided
-from fleethand_dispatcher.scheduling.occurrences import Occurrence
+from fleethand_dispatcher.scheduling.occurrences import Occurrence, Outcome
 from fleethand_dispatcher.scheduling.permits import Permits
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
@@ -107,9 +109,18 @@ class Engine:
                 raise
             if len(found) == 1:
                 logger.exception("cannot make the run of %s that was due at %d", found[0].id, found[0].due)
+                self._tell_failure(found[0], now_ms)
                 return
             for occurrence in found:
                 self._expand([occurrence], now_ms)
+
+    def _tell_failure(self, occurrence: Occurrence, now_ms: int) -> None:
+        """Give an occurrence that could not be carried out its row, as any other has; it is not tried for ever."""
+        if occurrence.outcome is not Outcome.FIRED:
+            return
+        reason = "The control plane could not make the run; the beat's log says why."
+        told = msgspec.structs.replace(occurrence, outcome=Outcome.SKIPPED, reason=reason)
+        self._expand([told], now_ms)
 
     def sleep(self, holder: Holder) -> None:
         """Sleep until the next schedule is due, a new one comes, or the lease must be renewed."""

@@ -1,6 +1,7 @@
 """What schedules there are, when they run next, and what became of the times at which they were due."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from fleethand_common import clock
@@ -76,22 +77,29 @@ class Lister:
         size = paging.check_size(max_results)
         start = paging.position(next_token, tuple[str, str])
         found: list[InvocationResult] = []
-        reached = start is None
-        for run_id in reversed(self._store.schedules.run_ids(schedule_id)):
-            if not reached and start and run_id != start[0]:
-                continue
+        for result in self._executions(schedule_id, statuses, start):
+            if instance_id in (None, result.instance_id):
+                found.append(result)
+            if len(found) > size:
+                last = found[size - 1]
+                return Page(items=found[:size], next_token=paging.token((last.invoke_id, last.instance_id)))
+        return Page(items=found)
+
+    def _executions(
+        self, schedule_id: str, statuses: Sequence[str] | None, after: tuple[str, str] | None
+    ) -> Iterator[InvocationResult]:
+        """Yield the results of all runs that are kept, the newest run first, from behind *after* on."""
+        run_ids = list(reversed(self._store.schedules.run_ids(schedule_id)))
+        if after:
+            run_ids = [run_id for run_id in run_ids if _age(run_id) >= _age(after[0])]
+        for run_id in run_ids:
             if self._store.invocations.head(run_id) is None:
                 continue
-            for result in self._reader.results(run_id, statuses):
-                if not reached:
-                    reached = start == (run_id, result.instance_id)
-                    continue
-                if instance_id in (None, result.instance_id):
-                    found.append(result)
-                if len(found) > size:
-                    last = found[size - 1]
-                    return Page(items=found[:size], next_token=paging.token((last.invoke_id, last.instance_id)))
-        return Page(items=found)
+            results = self._reader.results(run_id, statuses)
+            if after and run_id == after[0]:
+                results = itertools.dropwhile(lambda result: result.instance_id != after[1], results)
+                next(results, None)
+            yield from results
 
     def _schedule(self, definition: Definition, head: Head) -> Schedule:
         entries = self._store.schedules.entries_of(definition.id)
@@ -147,6 +155,11 @@ class Lister:
             last_run=_run(newest[0], self._store.invocations.head(newest[0].id)) if newest else None,
             authentic=False,
         )
+
+
+def _age(run_id: str) -> tuple[int, str]:
+    """Return where a run stands among all, the newest first; runs that are due at once stand by their ids, reversed."""
+    return -int(run_id.split(".")[1]), "".join(chr(0x10FFFF - ord(character)) for character in run_id)
 
 
 def _time(at_ms: int | None) -> datetime | None:

@@ -27,6 +27,7 @@ def event(kind: str, data: str = "", status: str = "Running", **fields: Any) -> 
             "b\n\n… live output got lost; all of it:\na\nb\n",
         ),
         ([event("output", "waits"), event("status")], ""),
+        ([event("output", "of a run"), event("status", status="Scheduled", run_id="t-1.5")], "of a run\n"),
     ],
 )
 def test_live_output_shows_whole_lines_and_says_what_is_missing(

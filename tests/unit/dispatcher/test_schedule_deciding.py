@@ -3,24 +3,31 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fleethand_common.commands import CommandType, Interpolation, TerminationMode
+from fleethand_dispatcher.permit import Permit
 from fleethand_dispatcher.rows import Snapshot
 from fleethand_dispatcher.scheduling import definitions
 from fleethand_dispatcher.scheduling.deciding import Bounds, Standing, Verdict, decide, jitter_ms
 from fleethand_dispatcher.scheduling.definitions import Aim, Definition
+from fleethand_dispatcher.scheduling.memory import Decided
+from fleethand_dispatcher.scheduling.occurrences import Outcome, is_decided, marked, waiting
 from fleethand_dispatcher.scheduling.policy import Misfire, Policy
+from fleethand_dispatcher.vault import Vault
 
+VAULT = Vault([bytes(32)])
+OPERATORS = Permit(actor="operator", action="ecs:RunCommand")
 BOUNDS = Bounds(grace_ms=30_000, catch_up_max=3)
 MINUTE_MS = 60_000
 BEGIN = datetime(2026, 6, 1, 12, tzinfo=UTC)
 BEGIN_MS = round(BEGIN.timestamp() * 1000)
 
 
-def definition(frequency: str = "rate(1m)", **policy: Any) -> Definition:
+def definition(frequency: str = "rate(1m)", paused_at: int | None = None, **policy: Any) -> Definition:
     """Return a schedule that began at BEGIN."""
     snapshot = Snapshot(
         command_id="c-1", command_name="", command_description="", command_type=CommandType.SHELL,
@@ -29,16 +36,24 @@ def definition(frequency: str = "rate(1m)", **policy: Any) -> Definition:
         termination_mode=TerminationMode.PROCESS_TREE, frequency=frequency,
     )  # fmt: skip
     return Definition(
-        id="t-1", created_at=BEGIN_MS, snapshot=snapshot, parameters={}, aim=Aim(), policy=Policy(**policy),
-        parameter_names=[], parameter_rules=[], kept=False,
+        id="t-1", created_at=BEGIN_MS, snapshot=snapshot, parameters={}, aim=Aim(all_instances=True), policy=Policy(**policy),
+        permit=OPERATORS, parameter_names=[], parameter_rules=[], kept=False, paused_at=paused_at,
     )  # fmt: skip
 
 
 def verdict(
-    found: Definition, *, after_ms: int, due_ms: int = MINUTE_MS, fired: int = 0, paused: bool = False
+    found: Definition,
+    *,
+    after_ms: int,
+    due_ms: int = MINUTE_MS,
+    act_ms: int | None = None,
+    fired: int = 0,
+    frozen: str = "",
+    zone: str = "",
 ) -> Verdict:
-    """Decide so long after BEGIN."""
-    return decide(found, "", Standing(BEGIN_MS + due_ms, fired, paused), BEGIN_MS + after_ms, BOUNDS)
+    """Decide so long after BEGIN; it was to be looked at when it was due, or at *act_ms*."""
+    act = BEGIN_MS + (due_ms if act_ms is None else act_ms)
+    return decide(found, zone, Standing(BEGIN_MS + due_ms, fired, act, frozen), BEGIN_MS + after_ms, BOUNDS)
 
 
 def told(found: Verdict) -> list[tuple[int, str]]:
@@ -100,7 +115,7 @@ def test_last_time_before_the_end_is_over() -> None:
 
 def test_paused_wins_over_missed() -> None:
     """What would not have run anyway is not made up for."""
-    found = verdict(definition(misfire=Misfire.ALL), after_ms=5 * MINUTE_MS, paused=True)
+    found = verdict(definition(misfire=Misfire.ALL, paused_at=BEGIN_MS), after_ms=5 * MINUTE_MS)
 
     assert {outcome for _, outcome in told(found)} == {"paused"}
 
@@ -118,6 +133,29 @@ def test_run_that_jitter_puts_into_a_window_is_held_back() -> None:
 def test_time_that_is_not_the_schedules_own_fires_nothing() -> None:
     """The index cannot invent a run."""
     assert verdict(definition(), due_ms=90_000, after_ms=100_000) == Verdict((), BEGIN_MS + 2 * MINUTE_MS, 0)
+
+
+def test_entry_of_a_time_zone_fires_nothing_of_a_schedule_that_has_none() -> None:
+    """It would be a second run at the same time: its id holds the zone."""
+    assert verdict(definition(), zone="UTC", after_ms=MINUTE_MS).occurrences == ()
+
+
+def test_time_that_comes_during_a_freeze_is_held_back_and_told_once() -> None:
+    """The schedule stays at its first time that was held back, so that what follows is as after an outage."""
+    first = verdict(definition(), after_ms=MINUTE_MS, frozen="because")
+    second = verdict(definition(), after_ms=3 * MINUTE_MS, act_ms=2 * MINUTE_MS, frozen="because")
+
+    assert [(o.due - BEGIN_MS, o.outcome, o.reason) for o in first.occurrences] == [(MINUTE_MS, "held back", "because")]
+    assert (first.next_due, first.act, first.fired) == (BEGIN_MS + MINUTE_MS, BEGIN_MS + 2 * MINUTE_MS, 0)
+    assert told(second) == [(2, "held back"), (3, "held back")]
+    assert (second.next_due, second.act) == (BEGIN_MS + MINUTE_MS, BEGIN_MS + 4 * MINUTE_MS)
+
+
+def test_last_time_that_a_freeze_holds_back_does_not_end_the_schedule() -> None:
+    """The policy decides after the freeze whether it is made up for."""
+    found = verdict(definition(end_at=BEGIN_MS + MINUTE_MS + 1), after_ms=MINUTE_MS, frozen="because")
+
+    assert (found.next_due, found.occurrences[0].over) == (BEGIN_MS + MINUTE_MS, False)
 
 
 @given(st.integers(0, 10**6))
@@ -150,4 +188,44 @@ def test_definition_is_read_as_it_was_written() -> None:
     """One pair of functions, and nothing is lost between them."""
     found = definition(misfire=Misfire.ALL, blackout=["MON 09:00-17:00"], max_runs=3)
 
-    assert definitions.decode(definitions.encode(found)) == found
+    assert definitions.decode(VAULT, "t-1", definitions.encode(VAULT, found)) == found
+
+
+def test_definition_that_was_altered_or_is_another_schedules_is_not_read() -> None:
+    """What does not open under the schedule's own id is never carried out."""
+    sealed = definitions.encode(VAULT, definition())
+
+    for schedule_id, text in (("t-2", sealed), ("t-1", sealed[:-1] + bytes([sealed[-1] ^ 1])), ("t-1", b"{}")):
+        assert isinstance(definitions.decode(VAULT, schedule_id, text), definitions.Unreadable)
+
+
+def test_mark_of_an_occurrence_is_of_all_that_it_says() -> None:
+    """Another time, another host or another outcome was decided by nobody."""
+    (found,) = verdict(definition(), after_ms=MINUTE_MS).occurrences
+    genuine = marked(VAULT, found)
+
+    assert is_decided(VAULT, genuine)
+    for change in ({"due": genuine.due + 1}, {"only": "host-1"}, {"outcome": Outcome.HELD}, {"id": "t-2"}, {"at": 0}):
+        assert not is_decided(VAULT, msgspec.structs.replace(genuine, **change))
+
+
+def test_occurrence_that_waits_for_a_host_has_a_mark_for_that_host_alone() -> None:
+    """The scripts that let it wait cannot make a mark, so they are given one for each host."""
+    (found,) = verdict(definition(), after_ms=MINUTE_MS).occurrences
+    marks = waiting(VAULT, msgspec.structs.replace(found, over=True), ["host-1", "host-2"])
+
+    mine = msgspec.structs.replace(found, only="host-1", mark=marks["host-1"])
+    assert is_decided(VAULT, mine)
+    assert not is_decided(VAULT, msgspec.structs.replace(mine, only="host-2"))
+
+
+def test_beat_remembers_what_it_decided() -> None:
+    """An earlier time, or an earlier version of the schedule, was put back by somebody."""
+    decided = Decided()
+    decided.note("t-1", 2, 5_000)
+
+    assert [decided.has("t-1", *each) for each in ((2, 5_000), (1, 9_000), (2, 6_000), (3, 1))] == [
+        *(True, True),
+        *(False, False),
+    ]
+    assert not decided.has("t-2", 1, 1)
