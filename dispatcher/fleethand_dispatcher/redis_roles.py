@@ -102,7 +102,7 @@ _BEAT = (
 )
 _REGISTRAR = (
     Grant((*_CONTROL, "acl|setuser", "acl|deluser", "acl|save", "client|kill")),
-    Grant(("hset", "hget", "hmget", "hlen", "hdel", "incrby", "get", "evalsha"), keys=_ENROLLED),
+    Grant(("hset", "hget", "hmget", "hlen", "hdel", "incrby"), keys=_ENROLLED),
     Grant(("sadd", "srem", "smembers"), keys=(keys.machine("*"),)),
     Grant(
         ("evalsha", "hget", "hset", "hmget", "hexists", "hincrby", "exists", "expire"),
