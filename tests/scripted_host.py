@@ -30,7 +30,9 @@ class ScriptedHost:
         self.trusted = provision.keys
         self.keys = sealing.pair_keys(self.credentials.box_secret, self.credentials.control_public)
 
-    def beat(self, *, hello: bool = False, name: str = "", tags: dict[str, str] | None = None) -> None:
+    def beat(
+        self, *, hello: bool = False, name: str = "", tags: dict[str, str] | None = None, directive_sequence: int = 0
+    ) -> None:
         """Send a heartbeat."""
         self.send(
             messages.Heartbeat(
@@ -45,6 +47,7 @@ class ScriptedHost:
                 worker_version="0",
                 time_zone="UTC",
                 boot_id="b",
+                directive_sequence=directive_sequence,
             )
         )
 
