@@ -306,10 +306,12 @@ def messages_page() -> Iterator[str]:
     yield "What differs from host to host is in the headers:"
     yield f"`{module.INSTANCE_HEADER}`, and `{module.ATTEMPT_HEADER}`, which counts how often it was sent."
     yield from ("", "## The envelope of a report", "")
-    yield "One element of the Redis list `fleethand:reports`, with a field `kind`:"
-    yield "`accepted`, `started`, `output`, `finished` or `heartbeat`."
+    yield "One element of the Redis list `fleethand:reports`: a `SealedReport`, as JSON, whose `from` is the instance and"
+    yield "whose `sealed` is a report, sealed under the key that this instance shares with the control plane, in Base64."
+    yield "The report inside has a field `kind`: `accepted`, `started`, `output`, `finished`, `heartbeat` or `refused`."
+    yield "What does not open, or speaks for another instance, is a forgery: it is counted and changes nothing."
     yield from ("", "## Fields", "")
-    yield from ("Every report has `version` and `instance_id`; all but a heartbeat have `invocation_id`.", "")
+    yield from ("Every report has `version` and `instance_id`; those on an execution have `invocation_id`.", "")
     for definition in _classes("fleethand_common.messages").values():
         if not definition.name.startswith("_"):
             yield from _fields_table(definition)
