@@ -59,7 +59,7 @@ def _add_parts(
     journal = Journal(state_dir, linux.boot_id())
     janitor = Janitor(journal, clock, trust.write_floor)
     app.line = BrokerLine()
-    line = SealedLine(app.line, settings.instance_id, trust.pair_keys.up)
+    line = SealedLine(app.line, credentials.instance_id, trust.pair_keys.up)
     reporter = Reporter(line, lambda: app.executor.loop)
     host = _host(settings, journal.boot_id)
     outcomes = Outcomes(host.instance_id, clock)
