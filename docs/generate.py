@@ -10,6 +10,7 @@ import difflib
 import importlib
 import inspect
 import itertools
+import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ from fleethand_common import errors, states
 from fleethand_common.instance_errors import INSTANCE_ERRORS
 from fleethand_common.settings import environment_name
 from fleethand_common.states import InstanceStatus, InvocationStatus
+from fleethand_dispatcher import verbs
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 NOTE = "<!-- Written by docs/generate.py from the code: change it there, then run `make docs`. -->"
@@ -212,14 +214,24 @@ def python_api_page() -> Iterator[str]:
     for name in ("Dispatcher", "Invocation"):
         definition = _classes(f"fleethand_dispatcher.{name.lower()}")[name]
         yield from ("", f"## {name}", "", *_prose(ast.get_docstring(definition)), "")
-        for method in definition.body:
+        for method in [*definition.body, *(_verbs() if name == "Dispatcher" else ())]:
             if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
                 yield from _method(name, method)
-    yield from ("## Records", "", "Frozen pydantic models; `fleethand_dispatcher.models` has them.")
+    yield from ("## Records", "", "Frozen pydantic models, in `fleethand_dispatcher.models` and `trust_models`.")
     yield from ("Times are aware datetimes in UTC, and `None` for what has not happened.", "")
-    for definition in _classes("fleethand_dispatcher.models").values():
+    for definition in [*_classes("fleethand_dispatcher.models").values(), *_classes(_TRUST).values()]:
         if definition.name != "Record":
             yield from _fields_table(definition)
+
+
+_TRUST = "fleethand_dispatcher.trust_models"
+
+
+def _verbs() -> Iterator[ast.stmt]:
+    """Yield the methods that the dispatcher has from the modules of `verbs`."""
+    for module in pkgutil.iter_modules(verbs.__path__, f"{verbs.__name__}."):
+        for definition in _classes(module.name).values():
+            yield from definition.body
 
 
 def _classes(module: str) -> dict[str, ast.ClassDef]:
