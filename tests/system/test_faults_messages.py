@@ -87,7 +87,7 @@ def test_order_for_another_host_is_not_run(fleet: Fleet) -> None:
     fleet.works()
     assert fleet.starts()[invocation.invoke_id, "host-1"] == 1
     assert fleet.starts()[invocation.invoke_id, "host-2"] == 0
-    assert "for-another-instance" in fleet.workers["host-2"].output()
+    assert "event=order_refused reason=OtherInstance" in fleet.workers["host-2"].output()
 
 
 def test_reports_in_any_order_tell_the_same_story(fleet: Fleet) -> None:

@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import msgspec
 import redis
 
-from fleethand_common import celery_config
+from fleethand_common import celery_config, sealing
 from fleethand_common.commands import CommandType
+from fleethand_common.letters import SealedReport
 from fleethand_common.messages import ExecutionOrder, Finished, Heartbeat, StopOrder, decode_report
 from fleethand_dispatcher.envelope import order_parts, stop_parts
 from fleethand_dispatcher.keyring import Keyring
@@ -48,7 +50,8 @@ class ControlLine:
         self.client = client
         at = client.connection_pool.connection_kwargs
         self.store = Store.at(f"redis://{at['host']}:{at['port']}/0", keyring.vault)
-        self.writer = LetterWriter(keyring, Peers(self.store.hosts))
+        self._peers = Peers(self.store.hosts)
+        self.writer = LetterWriter(keyring, self._peers)
         self.instance_id = instance_id
         self.orders_queue = celery_config.orders_queue(instance_id)
         self.control_queue = celery_config.control_queue(instance_id)
@@ -80,8 +83,13 @@ class ControlLine:
     def read(self) -> list[Any]:
         """Return all reports so far."""
         while (data := self.client.rpop(celery_config.REPORTS_QUEUE)) is not None:
-            self.reports.append(decode_report(data))
+            self.reports.append(self._open(data))
         return self.reports
+
+    def _open(self, data: str | bytes) -> Any:
+        report = msgspec.json.decode(data, type=SealedReport)
+        key = self._peers.keys_of([report.instance_id])[report.instance_id].up
+        return decode_report(sealing.open_sealed(report.sealed, key))
 
     def of(self, kind: type[R], invocation_id: str) -> list[R]:
         """Return all reports of one kind on one invocation."""
