@@ -100,6 +100,7 @@ def dispatcher(redis_url: str) -> Iterator[Dispatcher]:
 def send(redis_url: str, *events: tuple[str, dict[str, object]]) -> None:
     """Send Celery events as a host does that is not ours."""
     app = make_app(Settings(redis_url=redis_url))
+    app.conf.event_exchange = "celeryev/stranger"
     with app.connection_for_write() as connection:
         sender = app.events.Dispatcher(connection, hostname="stranger@fleet")
         for kind, fields in events:
