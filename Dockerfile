@@ -9,7 +9,8 @@ COPY common common
 COPY dispatcher dispatcher
 COPY worker worker
 RUN pip install -c constraints.txt '.[worker,dispatcher,dashboard]' \
-    && useradd --system --create-home --uid 10001 fleethand
+    && useradd --system --create-home --uid 10001 fleethand \
+    && install -d -o fleethand -m 0700 /etc/fleethand/keys /etc/fleethand/keys/signing
 
 WORKDIR /
 CMD ["fleethand", "--help"]

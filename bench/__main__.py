@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from enrolled import keyring_in
 from fleethand_common import clock
 from servers import running_server
 
@@ -25,12 +26,16 @@ def figures(folder: Path) -> Iterator[list[str]]:
     with running_server(folder / "valkey") as server, server.client() as client:
         os.environ["BENCH_REDIS_URL"] = server.url
         # imported here, as the plain Celery application reads its URL when it is imported
-        from bench import control_plane, hosts  # noqa: PLC0415
+        from bench import control_plane, hosts, trust  # noqa: PLC0415
 
-        for figure in control_plane.measure(server.url):
+        keyring = keyring_in(folder / "keys")
+        for figure in trust.measure(server.url, keyring):
             yield list(figure)
         client.flushall()
-        for figure in hosts.measure(server.url, folder):
+        for figure in control_plane.measure(server.url, keyring):
+            yield list(figure)
+        client.flushall()
+        for figure in hosts.measure(server.url, folder, keyring):
             yield list(figure)
 
 

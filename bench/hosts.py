@@ -13,9 +13,11 @@ import psutil
 
 from bench.figure import Figure, median_s, ms, times
 from bench.plain import app, shell
+from enrolled import enrol_worker
 from fleethand_common.clock import elapsed_s
 from fleethand_common.states import InvocationStatus
 from fleethand_dispatcher import Dispatcher
+from fleethand_dispatcher.keyring import Keyring
 from processes import BIN, Program, Programs
 from waiting import wait_until
 
@@ -25,10 +27,10 @@ FLEET = 20
 IDLE_S = 30
 
 
-def measure(url: str, folder: Path) -> Iterator[Figure]:
+def measure(url: str, folder: Path, keyring: Keyring) -> Iterator[Figure]:
     """Yield the figures of real workers on the empty server at *url*; ours and the plain ones by turns, never both."""
-    plain = _with(_start_plain, url, folder / "plain", _measure_plain)
-    ours = _with(_start_worker, url, folder / "ours", lambda programs: _measure_ours(url, programs))
+    plain = _with(_start_plain, url, folder / "plain", keyring, _measure_plain)
+    ours = _with(_start_worker, url, folder / "ours", keyring, lambda programs: _measure_ours(url, keyring, programs))
     yield from _figures(ours, plain)
 
 
@@ -50,12 +52,19 @@ class Idle(NamedTuple):
 
 
 def _with(
-    start: Callable[[Programs, int, dict[str, str]], Program], url: str, folder: Path, use: Callable[[list[Program]], T]
+    start: Callable[[Programs, int, dict[str, str]], Program],
+    url: str,
+    folder: Path,
+    keyring: Keyring,
+    use: Callable[[list[Program]], T],
 ) -> T:
     programs = Programs(folder)
     environ = {"FLEETHAND_REDIS_URL": url, "BENCH_REDIS_URL": url}
     try:
-        programs.start(BIN / "fleethand", "aggregator", name="aggregator", environ=environ)
+        for number in range(FLEET):
+            enrol_worker(url, keyring, f"host-{number}", _state_dir(programs, number))
+        keys = {"FLEETHAND_KEYS_DIR": str(keyring.folder)}
+        programs.start(BIN / "fleethand", "aggregator", name="aggregator", environ={**environ, **keys})
         return use([start(programs, number, environ) for number in range(FLEET)])
     finally:
         programs.kill_all()
@@ -77,9 +86,9 @@ def _measure_plain(programs: list[Program]) -> Measured:
     return Measured(idle, cold_s, median_s(group, runs=9, warmup=2), median_s(one, runs=100, warmup=10))
 
 
-def _measure_ours(url: str, programs: list[Program]) -> Measured:
+def _measure_ours(url: str, keyring: Keyring, programs: list[Program]) -> Measured:
     everyone = [f"host-{number}" for number in range(FLEET)]
-    with Dispatcher(url) as dispatcher:
+    with Dispatcher(url, keyring=keyring) as dispatcher:
         wait_until(lambda: len(dispatcher.describe_instances(online=True).items) == FLEET, 120, "our workers online")
 
         def run(instance_ids: list[str]) -> None:
@@ -122,9 +131,12 @@ def _fork_and_exec() -> None:
 
 
 def _start_worker(programs: Programs, number: int, environ: dict[str, str]) -> Program:
-    state_dir = programs.folder / "state" / str(number)
-    argv = [BIN / "fleethand-worker", "start", "--instance-id", f"host-{number}", "--state-dir", state_dir]
+    argv = [BIN / "fleethand-worker", "start", "--state-dir", _state_dir(programs, number)]
     return programs.start(*argv, name=f"worker-{number}", environ=environ)
+
+
+def _state_dir(programs: Programs, number: int) -> Path:
+    return programs.folder / "state" / str(number)
 
 
 def _start_plain(programs: Programs, number: int, environ: dict[str, str]) -> Program:

@@ -10,6 +10,7 @@ import difflib
 import importlib
 import inspect
 import itertools
+import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -23,10 +24,13 @@ from fleethand_common import errors, states
 from fleethand_common.instance_errors import INSTANCE_ERRORS
 from fleethand_common.settings import environment_name
 from fleethand_common.states import InstanceStatus, InvocationStatus
+from fleethand_dispatcher import verbs
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 NOTE = "<!-- Written by docs/generate.py from the code: change it there, then run `make docs`. -->"
 HELP_WIDTH = 100
+ERROR_MODULES = ("keyring", "signer", "vault")
+"""Of the dispatcher: they have errors of their own, beside those that both sides know."""
 
 SETTINGS = (
     ("Control plane", "fleethand_dispatcher.settings", "Settings", "`fleethand` and `celery beat`"),
@@ -104,7 +108,13 @@ def error_codes_page() -> Iterator[str]:
     rows = [(f"`{code}`", str(error.http_status), error.message) for code, error in sorted(api_errors.items())]
     yield from table(("code", "HTTP status", "text"), rows)
     yield from ("", "## Of Fleethand itself", "")
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and "code" in vars(kind)]
+    modules = [errors, *(importlib.import_module(f"fleethand_dispatcher.{name}") for name in ERROR_MODULES)]
+    kinds = [
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and "code" in vars(kind) and kind.__module__ == module.__name__
+    ]
     rows = [(f"`{kind.code}`", f"`{kind.__name__}`", (kind.__doc__ or "").strip().split("\n\n")[0]) for kind in kinds]
     yield from table(("code", "Python class", "text"), rows)
 
@@ -211,7 +221,7 @@ def python_api_page() -> Iterator[str]:
     for name in ("Dispatcher", "Invocation"):
         definition = _classes(f"fleethand_dispatcher.{name.lower()}")[name]
         yield from ("", f"## {name}", "", *_prose(ast.get_docstring(definition)), "")
-        for method in definition.body:
+        for method in [*definition.body, *(_verbs() if name == "Dispatcher" else ())]:
             if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
                 yield from _method(name, method)
     yield from ("## Records", "", "Frozen pydantic models; `fleethand_dispatcher.models` has them.")
@@ -219,6 +229,13 @@ def python_api_page() -> Iterator[str]:
     for definition in _classes("fleethand_dispatcher.models").values():
         if definition.name != "Record":
             yield from _fields_table(definition)
+
+
+def _verbs() -> Iterator[ast.stmt]:
+    """Yield the methods that the dispatcher has from the modules of `verbs`."""
+    for module in pkgutil.iter_modules(verbs.__path__, f"{verbs.__name__}."):
+        for definition in _classes(module.name).values():
+            yield from definition.body
 
 
 def _classes(module: str) -> dict[str, ast.ClassDef]:
@@ -289,10 +306,12 @@ def messages_page() -> Iterator[str]:
     yield "What differs from host to host is in the headers:"
     yield f"`{module.INSTANCE_HEADER}`, and `{module.ATTEMPT_HEADER}`, which counts how often it was sent."
     yield from ("", "## The envelope of a report", "")
-    yield "One element of the Redis list `fleethand:reports`, with a field `kind`:"
-    yield "`accepted`, `started`, `output`, `finished` or `heartbeat`."
+    yield "One element of the Redis list `fleethand:reports`: a `SealedReport`, as JSON, whose `from` is the instance and"
+    yield "whose `sealed` is a report, sealed under the key that this instance shares with the control plane, in Base64."
+    yield "The report inside has a field `kind`: `accepted`, `started`, `output`, `finished`, `heartbeat` or `refused`."
+    yield "What does not open, or speaks for another instance, is a forgery: it is counted and changes nothing."
     yield from ("", "## Fields", "")
-    yield from ("Every report has `version` and `instance_id`; all but a heartbeat have `invocation_id`.", "")
+    yield from ("Every report has `version` and `instance_id`; those on an execution have `invocation_id`.", "")
     for definition in _classes("fleethand_common.messages").values():
         if not definition.name.startswith("_"):
             yield from _fields_table(definition)

@@ -72,14 +72,15 @@ def worker_process(programs: Programs, keyring: Keyring, request: pytest.Fixture
     """Start a worker: `worker_process("host-1", state_dir=…, heartbeat_interval_s=1)`; other arguments are settings.
 
     The same instance id has the same state directory, so that a second call is a restart. `redis_url` is this test's;
-    `enrol_at` is the same server's where a host may not write enrolments.
+    `enrol_at` is the same server's where a host may not write enrolments, and empty if it is enrolled already.
     """
 
     def start(instance_id: str = "host-1", **settings: object) -> Program:
         values = {"instance_id": instance_id, "state_dir": programs.folder / "state" / instance_id, **settings}
         url = values.pop("redis_url", None) or request.getfixturevalue("redis_url")
         enrol_at = str(values.pop("enrol_at", url))
-        enrol_worker(enrol_at, keyring, instance_id, Path(str(values["state_dir"])))
+        if enrol_at:
+            enrol_worker(enrol_at, keyring, instance_id, Path(str(values["state_dir"])))
         environ = {"FLEETHAND_REDIS_URL": str(url), **_environment(values)}
         return programs.start(BIN / "fleethand-worker", "start", name=f"worker-{instance_id}", environ=environ)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fleethand_common import sealing
 from fleethand_common.credentials import PROVISION_FILE, Provision, encode_provision
+from fleethand_common.sealing import PairKeys
 from fleethand_dispatcher.enrolment import Enrolment
 from fleethand_dispatcher.host_records import EnrolledHost
 from fleethand_dispatcher.keyring import Keyring, write_secret
@@ -37,9 +38,10 @@ def enrol_worker(url: str, keyring: Keyring, instance_id: str, state_dir: Path) 
         write_secret(state_dir / PROVISION_FILE, encode_provision(provision(url, keyring, instance_id)))
 
 
-def enrol_rows(store: Store, keyring: Keyring, instance_ids: Iterable[str]) -> None:
-    """Enrol many hosts that nobody plays, in one step; all of them have the same keys."""
+def enrol_rows(store: Store, keyring: Keyring, instance_ids: Iterable[str]) -> PairKeys:
+    """Enrol many hosts that nobody plays, in one step; all of them have the same keys, which are returned."""
     own = sealing.new_box_keys()
     pair = sealing.pair_keys(keyring.box.secret, own.public)
     values = {"box_public": own.public, "down": pair.down, "up": pair.up, "enrolled_at_ms": 1}
     store.hosts.save([EnrolledHost(instance_id=instance_id, **values) for instance_id in instance_ids])
+    return pair

@@ -20,6 +20,7 @@ from fleethand_dispatcher.models import (
     InvocationResult,
     Page,
     Rendering,
+    SecurityCount,
     Step,
     StopDisposition,
     TargetPreview,
@@ -242,6 +243,12 @@ class FakeDispatcher:
 
     def dead_reports(self, *, max_results: int = 50) -> list[DeadReport]:
         return [DeadReport(at=AT, reason="not JSON", body="{")]
+
+    def security_counts(self) -> list[SecurityCount]:
+        return [
+            SecurityCount(kind="heartbeat.ignored:Stale", times=2, last_at=AT),
+            SecurityCount(kind="report.forged:DoesNotOpen", times=7, last_at=AT),
+        ]
 
     def drop_dead_reports(self) -> int:
         self._called("drop_dead_reports")

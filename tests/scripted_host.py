@@ -20,6 +20,12 @@ KINDS = {
 }
 
 
+def sealed_report(instance_id: str, report: messages.Report | bytes, key: bytes) -> bytes:
+    """Return a report as it goes up when *instance_id* sends it and *key* is the key of its way up."""
+    plain = report if isinstance(report, bytes) else messages.encode(report)
+    return msgspec.json.encode(SealedReport(instance_id=instance_id, sealed=sealing.seal(plain, key)))
+
+
 class ScriptedHost:
     """One host, as the control plane sees it."""
 
@@ -51,12 +57,11 @@ class ScriptedHost:
         self.send(report)
         return report
 
-    def seal(self, report: messages.Report) -> bytes:
-        """Return a report as it goes up: under this host's key."""
-        sealed = sealing.seal(messages.encode(report), self.keys.up)
-        return msgspec.json.encode(SealedReport(instance_id=self.instance_id, sealed=sealed))
+    def seal(self, report: messages.Report | bytes) -> bytes:
+        """Return a report, or what is none, as it goes up: under this host's key."""
+        return sealed_report(self.instance_id, report, self.keys.up)
 
-    def send(self, report: messages.Report) -> None:
+    def send(self, report: messages.Report | bytes) -> None:
         """Send any report."""
         self.client.lpush(celery_config.REPORTS_QUEUE, self.seal(report))
 

@@ -95,7 +95,7 @@ class Follower:
                     yield self._output(entry, entry.data)
                 continue
             output = kept.get(entry.event.output)
-            if output is not None:
+            if output is not None and entry.authentic:  # or it would show what another host said
                 yield from self._rest(entry, output)
             yield self._status(entry)
 

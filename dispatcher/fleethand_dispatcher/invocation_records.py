@@ -97,7 +97,7 @@ class InvocationRecords:
                 msgspec.json.encode(fields),
                 self._encode_groups(invoke_id, groups),
                 keys.INSTANCE_PREFIX,
-                "".join(f"{instance_id}\n{token}\n" for instance_id, token in written.tokens.items()),
+                _lines_of_tokens(groups, written),
             ],
         )
         return cast("int", answer) >= 0
@@ -353,6 +353,10 @@ class InvocationRecords:
             stop_at=int(stop_at) if stop_at else None,
             finished_at=int(finished_at) if finished_at else None,
         )
+
+
+def _lines_of_tokens(groups: Sequence[Group], written: Written) -> str:
+    return "".join(written.tokens.get(i, "") + "\n" for group in groups if group.open for i in group.instances)
 
 
 def _decode_counts(values: Sequence[bytes | None]) -> dict[InstanceStatus, int]:

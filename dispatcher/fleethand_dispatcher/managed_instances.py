@@ -9,7 +9,6 @@ from fleethand_common.instance_errors import INSTANCE_ERRORS, InstanceErrorCode
 from fleethand_common.states import TERMINAL, InstanceStatus
 from fleethand_dispatcher import paging
 from fleethand_dispatcher.api_errors import refusal
-from fleethand_dispatcher.audit import AuditEvent
 from fleethand_dispatcher.changes import Change, presumption
 from fleethand_dispatcher.enrolling_requests import check_instance_name
 from fleethand_dispatcher.host_records import EnrolledHost
@@ -84,7 +83,7 @@ class ManagedInstances:
             raise refusal("InvalidInstance.NotFound", f"{instance_id!r} is not enrolled.")
         return self._read([instance_id])[0]
 
-    def deregister(self, instance_id: str, *, by: str = "operator", source: str = "") -> ManagedInstance:
+    def deregister(self, instance_id: str) -> ManagedInstance:
         """End an enrolment: from now on nothing goes to this host and nothing of it is believed.
 
         What had not ended there ends as `InstanceDeregistered`; results stay.
@@ -102,9 +101,6 @@ class ManagedInstances:
         self._store.instances.forget(instance_id)
         if host.activation_id:
             self._store.activations.count_deregistered(host.activation_id)
-        self._store.audit.append(
-            AuditEvent(action="ecs:DeregisterManagedInstance", actor=by, targets=[instance_id], source=source)
-        )
         return shown
 
     def _end_rows(self, instance_id: str) -> None:

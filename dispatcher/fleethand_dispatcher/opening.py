@@ -12,6 +12,7 @@ from fleethand_common.messages import ExecutionReport, Report, decode_report
 from fleethand_common.sealing import PairKeys, SealError
 from fleethand_dispatcher.peers import Peers
 
+_ID_CHARS = 64
 _decode = msgspec.json.Decoder(SealedReport).decode
 
 
@@ -57,7 +58,8 @@ class ReportOpener:
         opened: list[Opened] = []
         rejected: list[Rejected] = []
         envelopes = [_envelope(raw) for raw in batch]
-        keys = self._peers.keys_of(list({envelope.instance_id for envelope in envelopes if envelope}))
+        names = {envelope.instance_id for envelope in envelopes if envelope}
+        keys = self._peers.keys_of([name for name in names if ids.is_instance_id(name)])
         for raw, envelope in zip(batch, envelopes, strict=True):
             outcome = _open(raw, envelope, keys)
             if isinstance(outcome, Opened):
@@ -72,7 +74,7 @@ def _envelope(raw: bytes) -> SealedReport | None:
         envelope: SealedReport = _decode(raw)
     except (ValueError, RecursionError):
         return None
-    return envelope if ids.is_instance_id(envelope.instance_id) else None
+    return envelope
 
 
 def _open(raw: bytes, envelope: SealedReport | None, keys: dict[str, PairKeys]) -> Opened | Rejected:
@@ -81,7 +83,7 @@ def _open(raw: bytes, envelope: SealedReport | None, keys: dict[str, PairKeys]) 
     name = envelope.instance_id
     pair = keys.get(name)
     if pair is None:
-        return Rejected(raw, f"{name} is not enrolled", Forgery.UNKNOWN_INSTANCE)
+        return Rejected(raw, f"no instance {name[:_ID_CHARS]!r} is enrolled", Forgery.UNKNOWN_INSTANCE)
     try:
         plain = sealing.open_sealed(envelope.sealed, pair.up)
     except SealError:

@@ -69,6 +69,10 @@ class PendingRecords:
         )
         return Claim(state.decode(), serial)
 
+    def release(self, enrolment_id: str) -> None:
+        """Let an enrolment that was claimed, and could not be carried out, be claimed again at once."""
+        self._client.hdel(keys.enrolment(enrolment_id), "until")
+
     def settle(self, enrolment_id: str, answer: bytes, life_s: int) -> None:
         """Keep the answer a while for a host that did not get it; it is sealed for that host."""
         key = keys.enrolment(enrolment_id)

@@ -108,6 +108,7 @@ _REGISTRAR = (
         ("evalsha", "hget", "hset", "hmget", "hexists", "hincrby", "exists", "expire"),
         keys=(keys.ACTIVATIONS, keys.activation("*"), keys.enrolment("*")),
     ),
+    Grant(("hdel",), keys=(keys.enrolment("*"),)),
     Grant(("set",), write=(keys.REGISTRAR,)),
     *_ROWS,
     Grant(("zinter",), read=(keys.UNFINISHED, _OF_INSTANCE)),

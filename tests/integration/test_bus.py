@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 
+from enrolled import enrol_rows
 from fleethand_common import celery_config, messages
 from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher import keys
@@ -18,7 +19,7 @@ from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 from recorded import record
-from scripted_host import ScriptedHost
+from scripted_host import ScriptedHost, sealed_report
 from waiting import wait_until
 
 REPORTS = celery_config.REPORTS_QUEUE
@@ -90,6 +91,7 @@ def test_batch_of_a_silent_aggregator_is_taken_over_in_its_order(store: Store) -
 def test_two_aggregators_lose_nothing_and_count_nothing_twice(store: Store, redis_url: str, keyring: Keyring) -> None:
     """2,000 reports of 500 instances, shuffled, some of them twice, applied by two at once; one dies in between."""
     names = [f"i-{number}" for number in range(500)]
+    key = enrol_rows(store, keyring, names).up
     invoke_id = record(store, dict.fromkeys(names, InstanceStatus.PENDING))
     ends = {name: (InstanceStatus.SUCCESS, InstanceStatus.FAILED)[number % 2] for number, name in enumerate(names)}
     reports = [report for name in names for report in _life(invoke_id, name, ends[name])]
@@ -97,7 +99,7 @@ def test_two_aggregators_lose_nothing_and_count_nothing_twice(store: Store, redi
     reports = [*reports, *shuffled.sample(reports, 500)]
     shuffled.shuffle(reports)
     assert len(reports) == 2500
-    push(store, *map(messages.encode, reports))
+    push(store, *(sealed_report(report.instance_id, report, key) for report in reports))
     RedisReportBus(store.client, "dead").take(100, 0)
     store.client.hset(keys.AGGREGATORS, "dead", 0)
 
@@ -121,9 +123,7 @@ def test_two_aggregators_lose_nothing_and_count_nothing_twice(store: Store, redi
     after = b"0"
     while entries := store.events.read(invoke_id, after, None):
         after = entries[-1].entry_id
-        told.update(
-            e.instance_id for e in entries if e.event["kind"] == "status" and e.event["status"] in ends.values()
-        )
+        told.update(e.instance_id for e in entries if e.event.kind == "status" and e.event.status in ends.values())
     assert Counter(names) == told
     assert len(store.client.xrange(keys.invocation(invoke_id).done)) == 1
     assert store.client.exists(keys.WATCH, keys.UNFINISHED, keys.DEAD_REPORTS) == 0

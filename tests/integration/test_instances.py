@@ -138,4 +138,6 @@ def test_heartbeat_of_an_impossible_id_is_set_aside(plane, fleet, make_host, ins
     plane.settle()
 
     assert sorted(fleet) == [instance.instance_id for instance in plane.dispatcher.describe_instances().items]
-    assert ["the instance id is none"] == [report.reason for report in plane.dispatcher.dead_reports()]
+    assert [f"forged, UnknownInstance: no instance {instance_id[:64]!r} is enrolled"] == [
+        report.reason for report in plane.dispatcher.dead_reports()
+    ]

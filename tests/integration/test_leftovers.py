@@ -1,4 +1,4 @@
-"""What stays in the server when everything is over: enrolled hosts, and nothing else that does not go by itself."""
+"""What stays in the server when everything is over: enrolled hosts, the audit log, and what goes by itself."""
 
 from dataclasses import replace
 from typing import Any
@@ -47,7 +47,7 @@ def test_only_keys_with_a_time_to_live_stay_when_all_is_forgotten(
     wait_until(lambda: sweep(plane.store, settings) == 0 and not plane.store.instances.all_seen(), 5, "a clean sweep")
 
     left = {key for key in redis_client.keys("*") if redis_client.ttl(key) < 0}
-    assert {keys.RESULTS, keys.AGGREGATORS, keys.HOSTS, keys.HOSTS_VERSION} == left
+    assert {keys.RESULTS, keys.AGGREGATORS, keys.HOSTS, keys.HOSTS_VERSION, keys.SECURITY, keys.AUDIT} == left
     assert plane.store.results_held() == 0
 
 

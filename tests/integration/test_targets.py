@@ -136,7 +136,7 @@ def test_share_is_the_exact_ceiling(plane, fleet, tenths: int) -> None:
 
 def test_share_of_a_large_fleet_has_no_rounding_error(plane) -> None:
     """64.4 % of 250 is 161; as floats it is a little more, and a ceiling makes that 162."""
-    beats = [_beat(f"i-{number}") for number in range(250)]
+    beats = [_beat(f"i-{number}", plane.store.now_ms()) for number in range(250)]
     plane.store.instances.note(beats, 1000)
 
     found = plane.dispatcher.preview_targets(all_instances=True, limit="64.4%")
@@ -144,10 +144,10 @@ def test_share_of_a_large_fleet_has_no_rounding_error(plane) -> None:
     assert math.ceil(250 * 644 / 1000) == len(found.instance_ids) == 161
 
 
-def _beat(instance_id: str) -> Heartbeat:
+def _beat(instance_id: str, at_ms: int) -> Heartbeat:
     return Heartbeat(
         instance_id=instance_id,
-        at_ms=1,
+        at_ms=at_ms,
         interval_s=30,
         name="",
         os_type="Linux",

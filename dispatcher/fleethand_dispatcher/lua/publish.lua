@@ -6,17 +6,39 @@
 --       then the parts of the message, which the instance id joins before the token and after it
 -- Returns how many were published.
 local prefix, suffix, ttl, mark, common = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5], ARGV[6]
-local before, after = {}, {}
-local cut = 7 + tonumber(ARGV[7])
-for index = 8, cut do before[#before + 1] = ARGV[index] end
-for index = cut + 1, #ARGV do after[#after + 1] = ARGV[index] end
+local first, last_before = 8, 7 + tonumber(ARGV[7])
+
+local instances = cjson.decode(ARGV[4])
+local tokens = {}
+if common == '' and #instances > 0 then
+    local fields = {}
+    for index, instance in ipairs(instances) do fields[index] = instance .. mark end
+    tokens = redis.call('HMGET', KEYS[1], unpack(fields))
+end
+
+-- the whole message in pieces: a part, and what follows it, in turn
+local pieces, places_of_instance, place_of_token = {}, {}, 0
+for index = first, #ARGV do
+    pieces[#pieces + 1] = ARGV[index]
+    if index == last_before then
+        place_of_token = #pieces + 1
+    else
+        places_of_instance[#places_of_instance + 1] = #pieces + 1
+    end
+    pieces[#pieces + 1] = ''
+end
+
 local published = 0
-for _, instance in ipairs(cjson.decode(ARGV[4])) do
-    local token = common ~= '' and common or redis.call('HGET', KEYS[1], instance .. mark)
+for index, instance in ipairs(instances) do
+    local token = common ~= '' and common or tokens[index]
     if token then
         local queue = prefix .. instance .. suffix
-        redis.call('LPUSH', queue, table.concat(before, instance) .. token .. table.concat(after, instance))
-        if redis.call('PTTL', queue) < ttl then redis.call('PEXPIRE', queue, ttl) end
+        for _, place in ipairs(places_of_instance) do pieces[place] = instance end
+        pieces[place_of_token] = token
+        pieces[#pieces] = ''
+        if redis.call('LPUSH', queue, table.concat(pieces)) == 1 or redis.call('PTTL', queue) < ttl then
+            redis.call('PEXPIRE', queue, ttl)
+        end
         published = published + 1
     end
 end

@@ -41,7 +41,7 @@ _SERIAL_DIGITS = 3
 class Registration:
     """Enrols hosts and ends enrolments; each method may be called by any thread."""
 
-    def __init__(self, store: Store, keyring: Keyring, settings: Settings) -> None:
+    def __init__(self, store: Store, users: RedisUsers, keyring: Keyring, settings: Settings) -> None:
         if not keyring.public_keys():
             raise KeyringError(
                 f"cannot enrol hosts: {keyring.folder} has no public/<name>.json that tells them whose orders to trust;"
@@ -53,7 +53,7 @@ class Registration:
         self._enrolment = Enrolment(keyring, store.hosts)
         self._pending = PendingRecords(store.client, store.vault)
         self._managed = ManagedInstances(store, settings)
-        self._users = UserFile(RedisUsers(store.client))
+        self._users = UserFile(users)
 
     def now_ms(self) -> int:
         """Return the control plane's time; also shows that the records answer."""
@@ -110,7 +110,11 @@ class Registration:
         state, serial = self._pending.claim(pending, stored.instance_count)
         match state:
             case "claimed":
-                return self._enrol(pending, stored, pair, _name(pending.request, stored, serial))
+                try:
+                    return self._enrol(pending, stored, pair, _name(pending.request, stored, serial))
+                except Exception:
+                    self._pending.release(pending.enrolment_id)  # the next try need not wait for this one
+                    raise
             case "used up":
                 raise refusal("Registration.UsedUp", f"It was for {stored.instance_count}; create another one.")
             case "gone":
@@ -121,7 +125,12 @@ class Registration:
     def deregister(self, request: HostRequest, source: Address) -> HostState:
         """End the enrolment of a host that proves its key."""
         host = self._proven(request, "deregister")
-        self._managed.deregister(host.instance_id, by=host.instance_id, source=str(source))
+        self._managed.deregister(host.instance_id)
+        self._store.audit.append(
+            AuditEvent(
+                action="host.deregistered", actor=host.instance_id, targets=[host.instance_id], source=str(source)
+            )
+        )
         return HostState(instance_id=host.instance_id, enrolled=False)
 
     def status(self, request: HostRequest) -> HostState:
@@ -225,7 +234,6 @@ class Registration:
                 actor=stored.activation_id,
                 targets=[host.instance_id],
                 source=pending.internet_ip,
-                detail=f"as {host.name}",
             )
         )
         logger.info("event=registered instance=%s activation=%s", host.instance_id, stored.activation_id)

@@ -14,6 +14,7 @@ from fleethand_common.errors import FleethandError
 from fleethand_dispatcher import registrar_facts
 from fleethand_dispatcher.connection import guarded
 from fleethand_dispatcher.keyring import Keyring
+from fleethand_dispatcher.redis_users import RedisUsers
 from fleethand_dispatcher.registrar.certificate import Certificate
 from fleethand_dispatcher.registrar.handlers import Desk, make_application
 from fleethand_dispatcher.registrar.registration import Registration
@@ -58,16 +59,18 @@ def main(settings: Settings) -> None:
     """
     keyring = Keyring.load(settings.keys_path())
     certificate = Certificate.of(settings)
-    store = Store.at(settings.server_url(), keyring.vault)
+    # A stack's command line has a user that may not make users; the service is one with the other.
+    store = Store.at(settings.server_url(settings.users_redis_url), keyring.vault)
     loop = IOLoop.current()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.add_callback_from_signal(loop.stop))
     try:
-        _listen(settings, certificate, Desk(Registration(store, keyring, settings), settings))
-        facts = RegistrarFacts(url=public_url(settings), pin=certificate.pin())
-        guarded(registrar_facts.write)(store, facts)
-        logger.info("event=listening url=%s pin=%s", facts.url, facts.pin)
-        loop.start()
+        with RedisUsers.of(settings) as users:
+            _listen(settings, certificate, Desk(Registration(store, users, keyring, settings), settings))
+            facts = RegistrarFacts(url=public_url(settings), pin=certificate.pin())
+            guarded(registrar_facts.write)(store, facts)
+            logger.info("event=listening url=%s pin=%s", facts.url, facts.pin)
+            loop.start()
     finally:
         store.close()
 

@@ -141,12 +141,14 @@ def test_targets(fake: FakeDispatcher) -> None:
 
 
 def test_report_dead(fake: FakeDispatcher) -> None:
-    """Shown, and forgotten when asked to."""
-    assert cli(fake, "report", "dead").stdout == "2026-01-31T23:59:59Z\tnot JSON\t{\n"
+    """Shown, and forgotten when asked to; of the forged ones their number."""
+    forged = "7 forged so far, DoesNotOpen; the last at 2026-01-31T23:59:59Z\n"
+    shown = cli(fake, "report", "dead")
+    assert (shown.stdout, shown.stderr) == ("2026-01-31T23:59:59Z\tnot JSON\t{\n", forged)
     assert fake.calls == []
     shown = cli(fake, "report", "dead", "--drop", "--json")
     assert json.loads(shown.stdout)[0]["reason"] == "not JSON"
-    assert shown.stderr == "1 dropped\n"
+    assert shown.stderr == forged + "1 dropped\n"
 
 
 def test_command_verbs(fake: FakeDispatcher) -> None:

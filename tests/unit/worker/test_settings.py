@@ -16,7 +16,6 @@ GOOD = {"instance_id": "i-1", "redis_url": "redis://localhost"}
     "changes",
     [
         {"instance_id": "a b"},
-        {"instance_id": ""},
         {"redis_url": "http://x"},
         {"concurrency": 0},
         {"heartbeat_interval_s": 0},
@@ -54,13 +53,10 @@ def test_config_show_tells_where_each_value_comes_from(
     assert rows["redis_url"][0] == "******"
 
 
-def test_start_says_what_is_missing_when_it_is(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A usage error has exit code 2 and no traceback."""
-    monkeypatch.delenv("FLEETHAND_INSTANCE_ID", raising=False)
-    assert main(["start"]) == 2
-    assert "--instance-id" in capsys.readouterr().err
+def test_start_says_what_is_missing_when_it_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A host that is not enrolled is told how to be, without a traceback."""
+    assert main(["start", "--state-dir", str(tmp_path)]) == 1
+    assert "fleethand-worker register" in capsys.readouterr().err
 
 
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,121 @@
+"""Whoever can read all of the server, or the files that it writes, finds ids, statuses and times, and no secret."""
+
+import base64
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from enrolled import provision
+from fleethand_dispatcher.keyring import Keyring
+from scripted_host import ScriptedHost
+from servers import Server
+
+SECRETS = (
+    "a-line-of-the-script",
+    "a-secret-value",
+    "a_parameters_name",
+    "a-default-value",
+    "a-line-of-live-output",
+    "a-line-of-the-kept-output",
+    "a-kept-commands-description",
+    "a-working-directory",
+    "a-user-name",
+)
+
+
+def forms(secret: str) -> list[bytes]:
+    """Return a text as it is, and as it looks inside of anything that was encoded in Base64."""
+    plain = secret.encode()
+    found = [plain]
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + plain)
+        found.append(encoded[4 if before else 0 : len(encoded) // 4 * 4 - 4])
+    return found
+
+
+def dump(client: "redis.Redis[bytes]") -> Iterator[bytes]:
+    """Yield every key and every value of a server."""
+    reads: dict[bytes, Callable[[bytes], Any]] = {
+        b"string": client.get,
+        b"hash": client.hgetall,
+        b"list": lambda key: client.lrange(key, 0, -1),
+        b"set": client.smembers,
+        b"zset": lambda key: client.zrange(key, 0, -1),
+        b"stream": client.xrange,
+    }
+    for key in client.scan_iter():
+        yield key
+        yield from leaves(reads[client.type(key)](key))
+
+
+def leaves(value: Any) -> Iterator[bytes]:
+    """Yield every text in an answer."""
+    if isinstance(value, bytes):
+        yield value
+    elif isinstance(value, dict):
+        for pair in value.items():
+            yield from leaves(pair)
+    elif isinstance(value, (list, tuple, set)):
+        for item in value:
+            yield from leaves(item)
+
+
+def test_a_secret_in_base64_is_found_wherever_it_stands() -> None:
+    """The test below could not fail otherwise."""
+    for before in range(7):
+        for after in range(3):
+            held = base64.b64encode(b"." * before + SECRETS[0].encode() + b"." * after)
+            assert any(form in held for form in forms(SECRETS[0])), held
+
+
+def test_dump_of_the_server_holds_no_secret(
+    make_plane: Callable[..., Any], own_server: Server, keyring: Keyring, tmp_path: Path
+) -> None:
+    """While a command runs and after it, in memory and in the append-only file, plain or in Base64."""
+    plane = make_plane(redis_url=own_server.url)
+    with own_server.client() as client, redis.Redis.from_url(own_server.url) as reader:
+        host = ScriptedHost(client, provision(own_server.url, keyring, "host-1"))
+        host.beat(hello=True)
+        plane.settle()
+        command = plane.dispatcher.create_command(
+            name="kept",
+            description="a-kept-commands-description",
+            command_content="echo a-line-of-the-script {{a_parameters_name}}",
+            enable_parameter=True,
+            working_dir="/a-working-directory",
+            parameter_definitions=[
+                {"parameter_name": "a_parameters_name", "secret": True, "default_value": "a-default-value"}
+            ],
+            client_token="once",
+        )
+        invocation = plane.dispatcher.invoke_command(
+            command.command_id,
+            instance_ids=["host-1"],
+            parameters={"a_parameters_name": "a-secret-value"},
+            username="a-user-name",
+            client_token="once",
+        )
+        host.start(invocation.invoke_id)
+        host.say(invocation.invoke_id, "a-line-of-live-output", 0)
+        plane.settle()
+        running = b"\n".join(dump(reader))
+        assert "a-secret-value" == host.orders()[0].parameters["a_parameters_name"]
+        host.finish(invocation.invoke_id, output="a-line-of-live-output and a-line-of-the-kept-output")
+        host.send(b"a-line-of-live-output that nobody can read")
+        plane.settle()
+        over = b"\n".join(dump(reader))
+        assert "a-line-of-the-kept-output" in next(iter(invocation.results())).output
+
+    files = b"".join(path.read_bytes() for path in own_server.folder.rglob("*") if path.is_file())
+    assert invocation.invoke_id.encode() in running
+    assert invocation.invoke_id.encode() in over
+    assert invocation.invoke_id.encode() in files
+    found = {
+        (secret, place)
+        for secret in SECRETS
+        for place, held in (("while it ran", running), ("when it was over", over), ("on the disk", files))
+        if any(form in held for form in forms(secret))
+    }
+    assert set() == found
