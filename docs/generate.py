@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import policies_page
 
 from fleethand_common import errors, states
 from fleethand_common.instance_errors import INSTANCE_ERRORS
@@ -224,11 +225,14 @@ def python_api_page() -> Iterator[str]:
         for method in [*definition.body, *(_verbs() if name == "Dispatcher" else ())]:
             if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
                 yield from _method(name, method)
-    yield from ("## Records", "", "Frozen pydantic models; `fleethand_dispatcher.models` has them.")
+    yield from ("## Records", "", "Frozen pydantic models, in `fleethand_dispatcher.models` and `trust_models`.")
     yield from ("Times are aware datetimes in UTC, and `None` for what has not happened.", "")
-    for definition in _classes("fleethand_dispatcher.models").values():
+    for definition in [*_classes("fleethand_dispatcher.models").values(), *_classes(_TRUST).values()]:
         if definition.name != "Record":
             yield from _fields_table(definition)
+
+
+_TRUST = "fleethand_dispatcher.trust_models"
 
 
 def _verbs() -> Iterator[ast.stmt]:
@@ -338,6 +342,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "python-api.md": python_api_page,
     "messages.md": messages_page,
     "redis-keys.md": redis_keys_page,
+    "policies.md": policies_page.lines,
 }
 
 

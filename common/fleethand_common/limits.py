@@ -55,3 +55,12 @@ DELIVER_WITHIN_MAX_S = 7 * 86_400
 """How long a caller may ask an order to wait for an offline host. DESIGN.md section 3."""
 ONLINE_WITHIN_S = 120
 """An instance is online if its last heartbeat is younger. API 3.5."""
+
+RATE_MIN_S = 60
+RATE_MAX_S = 7 * 86_400
+"""The interval of `rate(…)`, which must also be longer than the timeout. API 6.1."""
+CRON_GAP_MIN_S = 10
+"""Between two runs of a cron schedule, which must also not be nearer than the timeout. API 6.3."""
+CRON_YEAR_MIN = 1970
+CRON_YEAR_MAX = 2099
+"""API 6.3; years that are past are read and fire no more."""

@@ -1,4 +1,4 @@
-"""The API's error codes: HTTP status and message, each spelled once (spec 1.4, 1.9, 2.1, 2.6, 2.7 and 12).
+"""The API's error codes: HTTP status and message, each spelled once (spec 1.4, 1.9, 2.1, 2.6, 2.7, 5.8 and 12).
 
 The last ones are the registration service's, whose protocol is our own.
 """
@@ -13,6 +13,8 @@ class ApiError(NamedTuple):
 
     http_status: int
     message: str
+    api_code: str = ""
+    """The code that the API itself has for it, where ours is finer: the name that an instance would report (spec 6)."""
 
 
 API_ERRORS: dict[str, ApiError] = {
@@ -30,12 +32,29 @@ API_ERRORS: dict[str, ApiError] = {
     "InvalidParameter.MaxResults": ApiError(400, "The specified parameter MaxResults is not valid."),
     "InvalidParameter.Status": ApiError(400, "The specified status does not exist."),
     "InvalidParameter.Interpolation": ApiError(400, "The specified interpolation does not exist."),
+    "InvalidParameter.Blackout": ApiError(400, "The specified blackout window is not valid."),
+    "InvalidParameter": ApiError(400, "A parameter is not valid."),
+    "MissingParam.Frequency": ApiError(400, "The frequency must be specified when you create a timed task."),
+    "InvalidParam.Frequency": ApiError(400, "The specified frequency is invalid."),
+    "InvalidRateExpression": ApiError(400, "The rate expression is invalid.", "InvalidParam.Frequency"),
+    "RateFrequencyTooLarge": ApiError(400, "The interval is too long.", "InvalidParam.Frequency"),
+    "InvalidAtExpression": ApiError(400, "The at expression is invalid.", "InvalidParam.Frequency"),
+    "AtExpressionExpired": ApiError(400, "The specified time has passed.", "InvalidParam.Frequency"),
+    "BadCronExpression": ApiError(400, "The cron expression is invalid.", "InvalidParam.Frequency"),
+    "CronExpressionExpired": ApiError(400, "The cron expression never fires again.", "InvalidParam.Frequency"),
+    "TimezoneInformationCorrupt": ApiError(400, "The time zone cannot be found.", "InvalidParam.Frequency"),
+    "InvalidGMTOffsetForTimezone": ApiError(400, "The GMT offset is invalid.", "InvalidParam.Frequency"),
+    "InvalidGMTOffsetHourForTimezone": ApiError(
+        400, "The hour of the GMT offset is out of range.", "InvalidParam.Frequency"
+    ),
+    "InvalidGMTOffsetMinuteForTimezone": ApiError(
+        400, "The minute of the GMT offset is out of range.", "InvalidParam.Frequency"
+    ),
     "InvalidParameter.PolicyDocument": ApiError(400, "The specified policy document is not valid."),
     "InvalidParameter.PolicyName": ApiError(400, "The specified policy name is not valid."),
     "InvalidParameter.PrincipalName": ApiError(400, "The specified principal name is not valid."),
     "InvalidPolicy.Duplicate": ApiError(400, "The specified policy exists already."),
     "InvalidPrincipal.Duplicate": ApiError(400, "The specified principal exists already."),
-    "InvalidParameter": ApiError(400, "A parameter is not valid."),
     "InvalidAccessKeyId.NotFound": ApiError(400, "The specified access key is not found."),
     "InvalidAccessKeyId.Inactive": ApiError(400, "The specified access key is disabled."),
     "MissingParameter.CommandContent": ApiError(400, "The input parameter CommandContent is required."),

@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from fleethand_common.errors import RequestError
 from fleethand_dispatcher.connection import guarded
@@ -18,12 +18,18 @@ C = TypeVar("C", bound=type)
 Arguments = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Need:
-    """An action, and the names of what it is done to, of which every one must be allowed."""
+class Names(NamedTuple):
+    """What a call is done to, such as `instance/web-1`, and how the reference writes it."""
+
+    of: Callable[[Arguments], Sequence[str]]
+    shown: str
+
+
+class Need(NamedTuple):
+    """An action, and what it is done to: each of it must be allowed."""
 
     action: str
-    on: Callable[[Arguments], Sequence[str]]
+    on: Names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,19 +55,19 @@ OPEN = Verb()
 """Does nothing for a caller; not even an API key is asked for."""
 
 
-def named(kind: str, argument: str) -> Callable[[Arguments], Sequence[str]]:
+def named(kind: str, argument: str) -> Names:
     """Return the names of what an argument has, an id or several; none if it has none."""
 
     def names(arguments: Arguments) -> Sequence[str]:
         value = arguments.get(argument) or ()
         return [f"{kind}/{name}" for name in ((value,) if isinstance(value, str) else value)]
 
-    return names
+    return Names(names, f"{kind}/<{argument}>")
 
 
-def always(*names: str) -> Callable[[Arguments], Sequence[str]]:
-    """Return the same names for every call."""
-    return lambda _: names
+def always(name: str) -> Names:
+    """Return the same name for every call."""
+    return Names(lambda _: (name,), name)
 
 
 def page(action: str, name_of: Callable[[Any], str]) -> Callable[[Gate, Any], Any]:
@@ -118,12 +124,12 @@ _COMMANDS = "ecs:DescribeCommands"
 _ACTIVATIONS = "ecs:DescribeActivations"
 
 
-def _change(action: str, on: Callable[[Arguments], Sequence[str]], *tells: str) -> Verb:
+def _change(action: str, on: Names, *tells: str) -> Verb:
     return Verb(needs=(Need(action, on),), changes=True, tells=tells)
 
 
-def _read(action: str, *names: str) -> Verb:
-    return Verb(needs=(Need(action, always(*names)),))
+def _read(action: str, name: str) -> Verb:
+    return Verb(needs=(Need(action, always(name)),))
 
 
 VERBS: dict[str, Verb] = {
@@ -252,7 +258,7 @@ def _behind(verb: Verb, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _ask(gate: Gate, verb: Verb, arguments: Arguments) -> None:
     for need in verb.needs:
-        gate.demand(need.action, need.on(arguments))
+        gate.demand(need.action, need.on.of(arguments))
     invoke_id = arguments.get("invoke_id")
     if verb.invocation and invoke_id:
         gate.demand_invocation(verb.invocation, invoke_id)
@@ -265,7 +271,7 @@ def _carried_out(gate: Gate, verb: Verb, arguments: Arguments, call: Callable[[]
     if not verb.changes:
         return call()
     need = verb.needs[0]
-    names = need.on(arguments)
+    names = need.on.of(arguments)
     detail = " ".join(f"{name}={arguments[name]}" for name in verb.tells if arguments[name] is not None)
     gate.tell(need.action, "allowed", names, detail=detail)
     try:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from fleethand_common import letters, messages
+from fleethand_common import letters, limits, messages
 from fleethand_common.clock import elapsed_s
 from fleethand_common.errors import FleethandError
 from fleethand_common.letters import Letter
@@ -23,8 +23,8 @@ from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.peers import Peers
 from fleethand_dispatcher.store import Store
 
-_USEFUL_MS = 600_000
-"""How long a directive waits in a host's queue; a host that comes later is told at its hello."""
+_USEFUL_MS = (limits.DELIVER_WITHIN_MAX_S + 600) * 1000
+"""How long a directive waits in a host's queue: longer than any order that lies there, as the host reads it first."""
 _AGAIN_S = 20.0
 """A host that was just told is not told again: its next heartbeat may have been under way."""
 

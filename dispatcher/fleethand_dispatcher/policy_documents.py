@@ -23,7 +23,8 @@ DOCUMENTS: dict[str, dict[str, object]] = {
                     "ecs:*Activation", "ecs:DescribeActivations", "ecs:ListPluginStatus",
                     "ecs:ModifyInvocationAttribute", "ecs:StartTerminalSession", "ecs:EndTerminalSession",
                     "ecs:DescribeTerminalSessions", "fleethand:*Schedule*",
-                    "fleethand:*DeadReports", "fleethand:DescribeSecurity", "fleethand:DescribeFreeze", "fleethand:DescribeSecurity",
+                    "fleethand:*DeadReports",
+                    "fleethand:DescribeSecurity", "fleethand:DescribeFreeze",
                 ],
                 "Resource": _RESOURCES,
             }

@@ -23,6 +23,12 @@ def test_every_code_that_is_used_is_in_the_table_and_every_one_there_is_used() -
     assert set(API_ERRORS) - used == set()
 
 
+def test_coarser_codes_are_codes_too() -> None:
+    """A door that speaks the API's own words can translate each finer code."""
+    assert {error.api_code for error in API_ERRORS.values()} - {""} == {"InvalidParam.Frequency"}
+    assert not API_ERRORS["InvalidParam.Frequency"].api_code
+
+
 @pytest.mark.parametrize("code", sorted(API_ERRORS))
 def test_refusal_carries_the_code_its_http_status_and_a_sentence(code: str) -> None:
     """The detail stands behind the API's own message."""
