@@ -177,8 +177,8 @@ def running(command: str) -> bool:
 
 def test_up_that_fails_shows_the_log_and_leaves_nothing(machine: Machine) -> None:
     """A worker that cannot start ends the start."""
-    (machine.data / "workers").mkdir(parents=True)
-    (machine.data / "workers" / "local-1").write_text("in the way")
+    (machine.data / "workers" / "local-1").mkdir(parents=True)
+    (machine.data / "workers" / "local-1" / "hybrid").write_text("in the way")
 
     done = machine.run("up", "--workers", "1", "--no-dashboard")
 
