@@ -310,8 +310,8 @@ def messages_page() -> Iterator[str]:
     yield "What differs from host to host is in the headers:"
     yield f"`{module.INSTANCE_HEADER}`, and `{module.ATTEMPT_HEADER}`, which counts how often it was sent."
     yield from ("", "## The envelope of a report", "")
-    yield "One element of the Redis list `fleethand:reports`: a `SealedReport`, as JSON, whose `from` is the instance and"
-    yield "whose `sealed` is a report, sealed under the key that this instance shares with the control plane, in Base64."
+    yield "One element of the Redis list `fleethand:reports`: a `SealedReport`, as JSON; its `from` is the instance,"
+    yield "its `sealed` a report, sealed under the key that this instance shares with the control plane, in Base64."
     yield "The report inside has a field `kind`: `accepted`, `started`, `output`, `finished`, `heartbeat` or `refused`."
     yield "What does not open, or speaks for another instance, is a forgery: it is counted and changes nothing."
     yield from ("", "## Fields", "")

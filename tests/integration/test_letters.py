@@ -11,7 +11,9 @@ from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher import keys
 from fleethand_dispatcher.aggregator import Aggregator
 from fleethand_dispatcher.dispatcher import Dispatcher
+from fleethand_dispatcher.invocation_records import Group
 from fleethand_dispatcher.keyring import Keyring, KeyringError, new_signing_key
+from fleethand_dispatcher.letter_writer import Written
 from scripted_host import ScriptedHost
 from time_travel import make_offline
 from waiting import wait_until
@@ -129,7 +131,7 @@ def test_stop_that_is_asked_for_again_is_signed_with_the_key_of_now(
     invocation.stop()
     before = plane.store.client.hget(keys.invocation(invocation.invoke_id).tokens, "host-1!")
     first.stops()
-    added = new_signing_key("second", not_before_ms=1)
+    added = new_signing_key("second", not_before_ms=0)
     keyring = plane.dispatcher._keyring
     monkeypatch.setattr(keyring, "signing_keys", (added,))
     first.trusted = keyring.public_keys()
@@ -154,15 +156,24 @@ def test_stop_signs_for_nobody_but_instances(plane, host: Callable[..., Scripted
     assert sorted(token) == [b"host-1", b"host-1!"]
 
 
-def test_two_callers_with_one_client_token_write_one_order(plane, host: Callable[..., ScriptedHost]) -> None:
-    """The letter and the tokens that are kept belong together, whoever came second."""
+def test_invocation_that_is_recorded_keeps_its_letter_and_tokens(plane, host: Callable[..., ScriptedHost]) -> None:
+    """Two callers with one client token write two letters; only one is kept, and its tokens with it."""
     first = host()
-    invocation = plane.dispatcher.run_command(**RUN, client_token="t")
-    again = plane.dispatcher.run_command(**RUN, client_token="t")
-    assert invocation.invoke_id == again.invoke_id
-
+    invocation = plane.dispatcher.run_command(**RUN)
     first.orders()
+    head = plane.store.invocations.head(invocation.invoke_id)
+    group = Group(instances=["host-1"], status=InstanceStatus.PENDING, row="{}", open=True, watch_at=1, event=None)
+
+    assert not plane.store.invocations.create(
+        invocation.invoke_id,
+        snapshot=b"{}",
+        order=b"{}",
+        written=Written(b"{}", {"host-1": "token"}),
+        times={"created_at": 1, "deliver_before": 1},
+        groups=[group],
+    )
+
+    assert head == plane.store.invocations.head(invocation.invoke_id)
     first.beat(hello=True)
     plane.settle()
-
     assert [invocation.invoke_id] == [order.invocation_id for order in first.orders()]

@@ -19,7 +19,7 @@ from fleethand_common.messages import Directive, Refusal, StopOrder
 from fleethand_common.sealing import PairKeys
 from fleethand_common.signing import Kind, PublicKey
 from fleethand_dispatcher.envelope import Parts, directive_parts, order_parts, stop_parts
-from fleethand_dispatcher.keyring import Keyring, new_signing_key
+from fleethand_dispatcher.keyring import AHEAD_MAX_MS, Keyring, KeyringError, new_signing_key
 from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_worker.credentials import CredentialFiles
 from fleethand_worker.trust import Distrusted, Trust
@@ -345,10 +345,19 @@ def test_time_never_falls_behind_what_was_signed(world: World) -> None:
     assert world.clock.now_ms() >= signed_at_ms
 
 
+def test_control_plane_signs_nothing_of_the_far_future(world: World) -> None:
+    """A server that lies about the time would have hosts refuse all that is signed later, for ever."""
+    world.order(created_at_ms=now_ms() + AHEAD_MAX_MS - 10_000)
+    with pytest.raises(KeyringError, match="set the one that is wrong"):
+        world.order(created_at_ms=now_ms() + AHEAD_MAX_MS + 10_000)
+    with pytest.raises(KeyringError):
+        world.directive(1, issued_at_ms=now_ms() + AHEAD_MAX_MS + 10_000)
+
+
 def test_nothing_that_is_not_signed_moves_the_time(world: World) -> None:
     """Or anybody could make a host refuse everything from now on."""
     trust, clock = world.trust(), world.clock
-    body, headers = world.order(created_at_ms=now_ms() + 10**9).arrives("host-2")
+    body, headers = world.order(created_at_ms=now_ms() + 1_000_000).arrives("host-2")
 
     refusal(trust, Kind.EXECUTE, body, {**headers, messages.INSTANCE_HEADER: "host-1"})
 
