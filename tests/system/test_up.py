@@ -176,15 +176,15 @@ def running(command: str) -> bool:
 
 
 def test_up_that_fails_shows_the_log_and_leaves_nothing(machine: Machine) -> None:
-    """A worker that cannot start ends the start."""
+    """A worker that cannot be given an identity ends the start."""
     (machine.data / "workers" / "local-1").mkdir(parents=True)
     (machine.data / "workers" / "local-1" / "hybrid").write_text("in the way")
 
     done = machine.run("up", "--workers", "1", "--no-dashboard")
 
     assert 1 == done.returncode
-    assert "local-1 ends again and again" in done.stderr
-    assert "state directory" in done.stderr
+    assert "cannot give local-1 an identity" in done.stderr
+    assert "workers/local-1" in done.stderr
     assert [] == machine.left()
     assert machine.status()["running"] is False
 
