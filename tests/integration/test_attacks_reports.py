@@ -61,9 +61,15 @@ FORGERIES: dict[str, tuple[str, Callable[[ScriptedHost, ScriptedHost, messages.F
 
 
 @pytest.mark.parametrize(("reason", "forge"), FORGERIES.values(), ids=FORGERIES.keys())
-def test_forged_report_changes_nothing_and_raises_an_alert(plane, host: Hosts, reason: str, forge: Any) -> None:
+def test_forged_report_changes_nothing_and_raises_an_alert(
+    make_plane, reason: str, forge: Any, make_host: Hosts
+) -> None:
     """Whatever it says, the row stays as it is; it is counted, told once, and a sample of it is kept."""
-    a, b = host("a"), host("b")
+    plane = make_plane(redeliver_after_s=60)
+    a, b = make_host("a"), make_host("b")
+    a.beat()
+    b.beat()
+    plane.settle()
     invocation = plane.dispatcher.run_command(command_content="x", instance_ids=["a", "b"])
     before = plane.store.invocations.rows(invocation.invoke_id, ["a", "b"])
 
