@@ -184,7 +184,7 @@ def test_up_that_fails_shows_the_log_and_leaves_nothing(machine: Machine) -> Non
 
     assert 1 == done.returncode
     assert "local-1 ends again and again" in done.stderr
-    assert "state directory" in done.stderr
+    assert "hybrid" in done.stderr
     assert [] == machine.left()
     assert machine.status()["running"] is False
 
