@@ -10,6 +10,7 @@ import difflib
 import importlib
 import inspect
 import itertools
+import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,10 +25,13 @@ from fleethand_common import errors, states
 from fleethand_common.instance_errors import INSTANCE_ERRORS
 from fleethand_common.settings import environment_name
 from fleethand_common.states import InstanceStatus, InvocationStatus
+from fleethand_dispatcher import verbs
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 NOTE = "<!-- Written by docs/generate.py from the code: change it there, then run `make docs`. -->"
 HELP_WIDTH = 100
+ERROR_MODULES = ("keyring", "signer", "vault")
+"""Of the dispatcher: they have errors of their own, beside those that both sides know."""
 
 SETTINGS = (
     ("Control plane", "fleethand_dispatcher.settings", "Settings", "`fleethand` and `celery beat`"),
@@ -105,7 +109,13 @@ def error_codes_page() -> Iterator[str]:
     rows = [(f"`{code}`", str(error.http_status), error.message) for code, error in sorted(api_errors.items())]
     yield from table(("code", "HTTP status", "text"), rows)
     yield from ("", "## Of Fleethand itself", "")
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and "code" in vars(kind)]
+    modules = [errors, *(importlib.import_module(f"fleethand_dispatcher.{name}") for name in ERROR_MODULES)]
+    kinds = [
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and "code" in vars(kind) and kind.__module__ == module.__name__
+    ]
     rows = [(f"`{kind.code}`", f"`{kind.__name__}`", (kind.__doc__ or "").strip().split("\n\n")[0]) for kind in kinds]
     yield from table(("code", "Python class", "text"), rows)
 
@@ -212,27 +222,24 @@ def python_api_page() -> Iterator[str]:
     for name in ("Dispatcher", "Invocation"):
         definition = _classes(f"fleethand_dispatcher.{name.lower()}")[name]
         yield from ("", f"## {name}", "", *_prose(ast.get_docstring(definition)), "")
-        for method in _methods(definition):
-            yield from _method(name, method)
-    yield from ("## Records", "", "Frozen pydantic models; `fleethand_dispatcher.models` has them.")
+        for method in [*definition.body, *(_verbs() if name == "Dispatcher" else ())]:
+            if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
+                yield from _method(name, method)
+    yield from ("## Records", "", "Frozen pydantic models, in `fleethand_dispatcher.models` and `trust_models`.")
     yield from ("Times are aware datetimes in UTC, and `None` for what has not happened.", "")
-    for definition in _classes("fleethand_dispatcher.models").values():
+    for definition in [*_classes("fleethand_dispatcher.models").values(), *_classes(_TRUST).values()]:
         if definition.name != "Record":
             yield from _fields_table(definition)
 
 
-PARTS = {"ScheduleVerbs": "schedule_verbs", "OperatorVerbs": "operator_verbs"}
-"""Classes that lend a class of the API some of its methods, and their modules."""
+_TRUST = "fleethand_dispatcher.trust_models"
 
 
-def _methods(definition: ast.ClassDef) -> Iterator[ast.FunctionDef]:
-    """Yield the public methods of a class, its own and then those of its parts."""
-    for method in definition.body:
-        if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
-            yield method
-    for base in definition.bases:
-        if isinstance(base, ast.Name) and base.id in PARTS:
-            yield from _methods(_classes(f"fleethand_dispatcher.{PARTS[base.id]}")[base.id])
+def _verbs() -> Iterator[ast.stmt]:
+    """Yield the methods that the dispatcher has from the modules of `verbs`."""
+    for module in pkgutil.iter_modules(verbs.__path__, f"{verbs.__name__}."):
+        for definition in _classes(module.name).values():
+            yield from definition.body
 
 
 def _classes(module: str) -> dict[str, ast.ClassDef]:
@@ -293,21 +300,32 @@ def messages_page() -> Iterator[str]:
     yield from ("# Messages", "", "Orders go down, reports come up; all are JSON in UTF-8.")
     yield f"The protocol's version is {module.PROTOCOL_VERSION}, the field `version` of every message."
     yield "A field without a default must be there; an unknown field makes a message unreadable."
-    yield "An unreadable order is dropped and logged on the host; an unreadable report is set aside and shown by"
-    yield "`fleethand report dead`."
+    yield "An order that is not genuine, or that nobody can read, is refused, logged and reported by the host."
+    yield "An unreadable report is set aside and shown by `fleethand report dead`."
     yield from ("", "## The envelope of an order", "")
     yield "An order travels as a Celery message, protocol 2, JSON, in a Redis list of its own for each host,"
-    yield "`fleethand:host:<instance id>:orders`; a stop in `…:control`."
-    yield f"Its task is `{module.EXECUTE_TASK}` or `{module.STOP_TASK}`, its only argument `order`, and its id"
-    yield "`<invocation id>.<instance id>`, so that an order that is sent again is the same task."
+    yield "`fleethand:host:<instance id>:orders`; a stop and a directive in `…:control`."
+    yield f"Its task is `{module.EXECUTE_TASK}`, `{module.STOP_TASK}` or `{module.DIRECTIVE_TASK}`."
+    yield "Its only argument is `order`, a `Letter`."
+    yield "Its id is `<invocation id>.<instance id>`, so that an order that is sent again is the same task."
     yield "What differs from host to host is in the headers:"
-    yield f"`{module.INSTANCE_HEADER}`, and `{module.ATTEMPT_HEADER}`, which counts how often it was sent."
+    yield f"`{module.INSTANCE_HEADER}`, `{module.ATTEMPT_HEADER}`, which counts how often it was sent, and"
+    yield f"`{module.TOKEN_HEADER}`, in Base64: a `Token`, sealed for the host if the letter is."
+    yield "The letter's `sealed` is the JSON of an `ExecutionOrder`, encrypted under the token's key."
+    yield "Its `plain` is the JSON of a `StopOrder` or a `Directive`."
+    yield "The signature is over the kind of message, the digest of that JSON, and the audience of up to 16 hosts;"
+    yield "a directive's audience is `*`."
     yield from ("", "## The envelope of a report", "")
-    yield "One element of the Redis list `fleethand:reports`, with a field `kind`:"
-    yield "`accepted`, `started`, `output`, `finished` or `heartbeat`."
+    yield "One element of the Redis list `fleethand:reports`: a `SealedReport`, as JSON; its `from` is the instance,"
+    yield "its `sealed` a report, sealed under the key that this instance shares with the control plane, in Base64."
+    yield "The report inside has a field `kind`: `accepted`, `started`, `output`, `finished`, `heartbeat` or `refused`."
+    yield "What does not open, or speaks for another instance, is a forgery: it is counted and changes nothing."
     yield from ("", "## Fields", "")
-    yield from ("Every report has `version` and `instance_id`; all but a heartbeat have `invocation_id`.", "")
-    for definition in _classes("fleethand_common.messages").values():
+    yield from (
+        "Every report has `version` and `instance_id`; all but a heartbeat and `refused` must have `invocation_id`.",
+        "",
+    )
+    for definition in (*_classes("fleethand_common.messages").values(), *_classes("fleethand_common.letters").values()):
         if not definition.name.startswith("_"):
             yield from _fields_table(definition)
 

@@ -18,10 +18,12 @@ from fleethand_dispatcher.models import (
     InvocationEvent,
     InvocationRecord,
     InvocationResult,
+    ManagedInstance,
     Page,
     Rendering,
     Schedule,
     ScheduledRun,
+    SecurityCount,
     Step,
     StopDisposition,
     TargetPreview,
@@ -147,6 +149,9 @@ class FakeDispatcher:
         self.schedules: list[Schedule] = []
         self.scheduled_runs: list[ScheduledRun] = []
         self.upcoming: list[UpcomingRun] = []
+        self.managed = [
+            ManagedInstance(instance_id="mi-1", instance_name="shop-001", connected=False, registration_time=AT)
+        ]
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
     def __enter__(self) -> "FakeDispatcher":
@@ -255,6 +260,10 @@ class FakeDispatcher:
         ids = arguments.get("instance_ids", ())
         return Page(items=[row for row in self.instances if not ids or row.instance_id in ids])
 
+    def describe_managed_instances(self, **arguments: Any) -> Page[ManagedInstance]:
+        self._called("describe_managed_instances", **arguments)
+        return Page(items=[row for row in self.managed if row.instance_id in arguments["instance_ids"]])
+
     def describe_invocations(self, **arguments: Any) -> Page[InvocationRecord]:
         self._called("describe_invocations", **arguments)
         return Page(items=[FakeInvocation(self).record()])
@@ -269,6 +278,12 @@ class FakeDispatcher:
 
     def dead_reports(self, *, max_results: int = 50) -> list[DeadReport]:
         return [DeadReport(at=AT, reason="not JSON", body="{")]
+
+    def security_counts(self) -> list[SecurityCount]:
+        return [
+            SecurityCount(kind="heartbeat.ignored:Stale", times=2, last_at=AT),
+            SecurityCount(kind="report.forged:DoesNotOpen", times=7, last_at=AT),
+        ]
 
     def drop_dead_reports(self) -> int:
         self._called("drop_dead_reports")

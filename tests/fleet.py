@@ -25,8 +25,10 @@ from fleethand_dispatcher.invocation import Invocation
 from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.models import InvocationResult
 from fleethand_dispatcher.peers import Peers
+from fleethand_dispatcher.redis_roles import Role
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
+from logins import Logins, aclfile
 from processes import BIN, Program, Programs
 from scripted_host import ScriptedHost
 from servers import Server, running_server
@@ -37,7 +39,7 @@ STATES = "state"
 
 
 class Fleet:
-    """Everything of one test, on one server."""
+    """Everything of one test, on one server; each part logs in as its own user, the test itself as the server's."""
 
     def __init__(self, folder: Path, server: Server, programs: Programs, **settings: Any) -> None:
         self.folder = folder
@@ -46,7 +48,8 @@ class Fleet:
         self.plane_settings = {"redeliver_after_s": 0.5, "lease_s": 5, "stop_grace_s": 1, **settings}
         self.keyring = keyring_in(folder / "keys")
         self.plane_settings["keys_dir"] = str(self.keyring.folder)
-        self.settings = Settings(redis_url=server.url, **self.plane_settings)
+        self.logins = Logins(server)
+        self.settings = Settings(redis_url=self.logins.url(Role.DISPATCHER), **self.plane_settings)
         self.dispatcher = Dispatcher(settings=self.settings)
         self.store = Store.at(server.url, self.keyring.vault)
         self.ledger = programs.folder / "ledger"
@@ -62,10 +65,17 @@ class Fleet:
 
     def aggregator(self) -> Program:
         """Start an aggregator with the fleet's settings."""
-        environ = {f"FLEETHAND_{name.upper()}": str(value) for name, value in self.plane_settings.items()}
-        argv = (BIN / "fleethand", "aggregator", "--redis-url", self.server.url)
-        self.aggregators.append(self.programs.start(*argv, name="aggregator", environ=environ))
+        self.aggregators.append(self.start(Role.AGGREGATOR, BIN / "fleethand", "aggregator"))
         return self.aggregators[-1]
+
+    def environ(self, role: Role) -> dict[str, str]:
+        """Return the fleet's settings for a part of the control plane."""
+        settings = {**self.plane_settings, "redis_url": self.logins.url(role)}
+        return {f"FLEETHAND_{name.upper()}": str(value) for name, value in settings.items()}
+
+    def start(self, role: Role, *argv: str | Path) -> Program:
+        """Start a part of the control plane with the fleet's settings."""
+        return self.programs.start(*argv, name=role, environ=self.environ(role))
 
     def worker(self, instance_id: str = "host-1", *, prefix: tuple[str, ...] = (), **settings: Any) -> Program:
         """Start a worker, or the same one again.
@@ -75,7 +85,7 @@ class Fleet:
             settings: of the worker; `environ` holds other variables.
         """
         values = {
-            "redis_url": self.server.url,
+            "redis_url": self.logins.url(instance_id),
             "instance_id": instance_id,
             "state_dir": self.state_dir(instance_id),
             "heartbeat_interval_s": 1,
@@ -96,8 +106,7 @@ class Fleet:
     def beat(self, name: str = "beat") -> Program:
         """Start a beat with Celery's own command."""
         argv = (sys.executable, "-P", "-m", "celery", "-A", "fleethand_dispatcher.celery_app", "beat", "-l", "INFO")
-        environ = {f"FLEETHAND_{key.upper()}": str(value) for key, value in self.plane_settings.items()}
-        return self.programs.start(*argv, name=name, environ={**environ, "FLEETHAND_REDIS_URL": self.server.url})
+        return self.programs.start(*argv, name=name, environ=self.environ(Role.BEAT))
 
     def started(self, *instance_ids: str, **settings: Any) -> "Fleet":
         """Start an aggregator and these workers, and wait until the control plane has heard of them."""
@@ -228,12 +237,17 @@ def running_fleet(
 
     Args:
         environ: more of the server's environment.
+
+    Raises:
+        AssertionError: the server refused a part something.
     """
     programs = Programs(folder / "programs")
+    arguments = (*arguments, *aclfile(folder / "valkey"))
     with running_server(folder / "valkey", arguments=arguments, **(environ or {})) as server:
         fleet = Fleet(folder, server, programs, **settings)
         try:
             yield fleet
+            assert not (denied := fleet.logins.denied()), f"extend redis_roles.py by what is needed: {denied}"
         finally:
             fleet.close()
             programs.kill_all()

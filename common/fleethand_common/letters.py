@@ -91,7 +91,11 @@ def open_letter(letter: Letter, token: Token) -> bytes:
     Raises:
         SealError: the token is another letter's, or the letter was altered.
     """
-    return sealing.open_sealed(letter.sealed, token.key) if letter.sealed else letter.plain
+    if letter.sealed:
+        return sealing.open_sealed(letter.sealed, token.key)
+    if token.key != _NO_KEY:
+        raise sealing.SealError("cannot open a plain letter with the token of an encrypted one")
+    return letter.plain
 
 
 def check(

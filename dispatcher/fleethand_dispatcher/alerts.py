@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from fleethand_common.clock import elapsed_s
 from fleethand_dispatcher.audit import AuditEvent
+from fleethand_dispatcher.connection import is_servers_fault
 from fleethand_dispatcher.security_records import SecurityRecords
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class Alerts:
     def flush(self, *, at_the_end: bool = False) -> None:
         """Write the counters, and tell what happened again since it was first told, when its minute is over."""
         if self._counts:
-            self._records.count(self._counts, self._now_ms())
+            _try(lambda: self._records.count(self._counts, self._now_ms()))
             self._counts.clear()
         for key, window in list(self._windows.items()):
             if self._now_s() - window.since_s < PAUSE_S and not at_the_end:
@@ -122,4 +123,14 @@ class Alerts:
             count,
             event.detail,
         )
-        self._tell(event)
+        _try(lambda: self._tell(event))
+
+
+def _try(write: Callable[[], object]) -> None:
+    """Write; whoever has broken the counters or the audit log must not have stopped all reports with it."""
+    try:
+        write()
+    except Exception as error:
+        if is_servers_fault(error):
+            raise
+        logger.exception("cannot write down an alert")

@@ -103,14 +103,18 @@ class Directives:
         for instance_id, sequence in pairs:
             if sequence >= last:
                 self._told.pop(instance_id, None)
-            elif elapsed_s() >= self._told.get(instance_id, 0.0) + _AGAIN_S or instance_id not in self._told:
-                missed = self._store.directives.after(sequence)
-                # A host that never heard of any was most likely given the newest keys, and need not hear of old ones.
-                is_new = sequence == 0 and instance_id not in self._told
-                self._send(missed[-1:] if is_new else missed, [instance_id])
-                self._told[instance_id] = elapsed_s()
+            elif instance_id not in self._told or elapsed_s() >= self._told[instance_id] + _AGAIN_S:
+                self._tell(instance_id, sequence)
                 behind += 1
         return behind
+
+    def _tell(self, instance_id: str, sequence: int) -> None:
+        missed = self._store.directives.after(sequence)
+        if sequence == 0 and instance_id not in self._told:
+            # It never heard of any, so it was most likely given the newest keys, and need not hear of the old ones.
+            missed = missed[-1:]
+        self._send(missed, [instance_id])
+        self._told[instance_id] = elapsed_s()
 
     def _send(self, directives: Sequence[IssuedDirective], instance_ids: Sequence[str]) -> None:
         for issued in directives:

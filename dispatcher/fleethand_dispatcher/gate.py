@@ -146,7 +146,8 @@ class Gate:
         start = 0
         while found := self._store.invocations.targets(invoke_id, start, _CHUNK):
             if any(self.seen(action, [INSTANCE + name for name in found])):
-                self._visible.add((action, invoke_id))
+                if not self._rules.uses_tags:  # tags can change without a change of the rules
+                    self._visible.add((action, invoke_id))
                 return True
             start += _CHUNK
         return False

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from fleethand_common import sealing, signing
+from fleethand_common import clock, sealing, signing
 from fleethand_common.credentials import decode_public_key
 from fleethand_common.errors import FleethandError
 from fleethand_common.sealing import BoxKeys
@@ -26,6 +26,7 @@ from fleethand_common.signing import PublicKey
 from fleethand_dispatcher.signer import CommandSigner, SeedSigner, Signer
 from fleethand_dispatcher.vault import KEY_BYTES, Vault
 
+AHEAD_MAX_MS = 3_600_000
 _VAULT, _BOX, _SIGNING, _PUBLIC = "vault.key", "box.key", "signing", "public"
 
 
@@ -151,10 +152,18 @@ class Keyring:
     def signer(self, at_ms: int, name: str | None = None) -> Signer:
         """Return who signs at this time: of the usable keys the one called *name*, or that became valid last.
 
+        The time is the server's, and whoever owns the server can set it. Hosts take a signed time for a time that has
+        come, for ever, so nothing is signed for a time far ahead of this machine's own.
+
         Raises:
             KeyringError: none may.
         """
         self.refresh()
+        if at_ms > clock.wall_ms() + AHEAD_MAX_MS:
+            raise KeyringError(
+                f"cannot sign: the server says that it is {clock.to_text(at_ms)}, and this machine's clock"
+                f" {clock.to_text(clock.wall_ms())}; set the one that is wrong"
+            )
         usable = [key for key in self.signing_keys if key.is_usable(at_ms) and name in (None, key.key.name)]
         if not usable and name is not None:
             raise KeyringError(f"cannot sign with the key {name!r}: {self.folder} has no such key that is valid now")

@@ -46,6 +46,7 @@ _OF_INSTANCE = f"{keys.INSTANCE_PREFIX}*"
 _REPORTS = (REPORTS_QUEUE, f"{keys.TAKEN_PREFIX}*")
 _SIGHTINGS = (keys.INSTANCES, keys.SEEN, keys.INVOKED)
 _ENROLLED = (keys.HOSTS, keys.HOSTS_VERSION)
+_SCHEDULES = (keys.SCHEDULES, keys.DUE, keys.FIRINGS, keys.HELD, keys.RUNS)
 
 _QUEUES = (Grant(("lpush", "llen", "pttl", "pexpire"), keys=("fleethand:host:*",)),)
 """Put messages into hosts' queues, and take none out."""
@@ -56,8 +57,11 @@ _ROWS = (
     Grant(("hget", "hmget", "hset", "hsetnx", "hincrby", "hdel", "xadd", "expire", "persist"), keys=(_INVOCATION,)),
     Grant(("zadd", "zrem"), keys=(keys.WATCH, keys.UNFINISHED, _OF_INSTANCE)),
     Grant(("hset",), write=(keys.INVOKED,)),
+    Grant(("sadd", "srem", "smembers"), keys=(_INVOCATION,)),
+    Grant(("hdel",), write=(keys.SCHEDULES,)),
+    Grant(("xadd",), write=(keys.FIRINGS,)),
 )
-"""Change rows, and what goes with a change."""
+"""Change rows, and what goes with a change: a schedule's row follows its run's, may end, or let a run that waits go."""
 
 _DISPATCHER = (
     Grant((*_CONTROL, "info")),
@@ -66,7 +70,7 @@ _DISPATCHER = (
             *("evalsha", "get", "set", "incr", "incrby", "del", "exists", "expire", "persist"),
             *("hget", "hset", "hsetnx", "hmget", "hgetall", "hincrby", "hdel", "hscan", "hlen", "hkeys", "hexists"),
             *("zadd", "zrem", "zcard", "zmscore", "zrange", "zrevrange", "zrangebyscore", "zrevrangebyscore", "zscan"),
-            *("zinter", "sadd", "srem", "smembers", "rpush", "llen", "lrange", "xadd", "xread", "xrange"),
+            *("zinter", "sadd", "srem", "smembers", "scard", "rpush", "llen", "lrange", "xadd", "xread", "xrange"),
             "xinfo|stream",
         ),
         keys=("fleethand:*",),
@@ -91,18 +95,40 @@ _AGGREGATOR = (
 )
 _BEAT = (
     Grant(_CONTROL),
-    Grant(("evalsha", "hmget", "hset"), keys=(keys.BEAT,)),
-    Grant(("evalsha",), keys=(_INVOCATION, keys.INVOCATIONS, keys.WATCH, keys.RESULTS)),
-    Grant(("zrange", "zrem"), keys=(keys.INVOCATIONS, keys.WATCH, keys.UNFINISHED, _OF_INSTANCE)),
-    Grant(("hget", "hlen", "lrange", "unlink"), keys=(_INVOCATION,)),
-    Grant(("get", "decrby"), keys=(keys.RESULTS,)),
-    Grant(("zrange", "zrem", "hdel"), keys=_SIGHTINGS),
+    Grant(("hmget", "hset"), keys=(keys.BEAT,)),
+    Grant(
+        ("evalsha",),
+        keys=(*_SCHEDULES, _INVOCATION, keys.BEAT, keys.INVOCATIONS, keys.RESULTS, keys.UNFINISHED, keys.WATCH),
+    ),
+    Grant(
+        (
+            *("xadd", "xread", "xrange", "xdel", "zadd", "zrem", "zscore", "zmscore", "zrange", "zrangebyscore"),
+            *("hget", "hmget", "hkeys", "hdel", "hexists", "hset", "sadd", "srem", "smembers", "exists"),
+        ),
+        keys=_SCHEDULES,
+    ),
+    *_ROWS,
+    Grant(
+        (
+            *("exists", "hexists", "hkeys", "hlen", "lrange", "rpush", "unlink"),
+            *("zadd", "zcard", "zrange", "zrem", "zrevrange"),
+        ),
+        keys=(_INVOCATION,),
+    ),
+    Grant(("zrangebyscore", "zrem"), keys=(keys.INVOCATIONS,)),
+    Grant(("get", "incrby", "decrby"), keys=(keys.RESULTS,)),
+    Grant(("hgetall", "hmget", "zmscore", "zrange", "zrem", "hdel"), keys=_SIGHTINGS),
+    Grant(("get", "hmget"), read=_ENROLLED),
+    Grant(("get", "hget", "hgetall"), read=(keys.PRINCIPALS, keys.PRINCIPALS_VERSION, keys.POLICIES)),
+    Grant(("zrangebyscore",), read=(keys.DIRECTIVES,)),
+    Grant(("hincrby", "hset"), keys=(keys.SECURITY,)),
     Grant(("xrange", "xtrim"), keys=(keys.AUDIT,)),
     *_AUDIT,
+    *_QUEUES,
 )
 _REGISTRAR = (
     Grant((*_CONTROL, "acl|setuser", "acl|deluser", "acl|save", "client|kill")),
-    Grant(("hset", "hget", "hmget", "hlen", "hdel", "incrby", "get", "evalsha"), keys=_ENROLLED),
+    Grant(("hset", "hget", "hmget", "hlen", "hdel", "incrby"), keys=_ENROLLED),
     Grant(("sadd", "srem", "smembers"), keys=(keys.machine("*"),)),
     Grant(
         ("evalsha", "hget", "hset", "hmget", "hexists", "hincrby", "exists", "expire"),

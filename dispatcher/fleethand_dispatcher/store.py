@@ -28,7 +28,10 @@ _DAY_LIFE_S = 2 * 86_400
 
 
 class ClientToken(msgspec.Struct, frozen=True):
-    """What a client token stands for: the digest of its request, and the ids that whoever carries it out uses."""
+    """What a client token stands for: the digest of its request, and the ids that whoever carries it out uses.
+
+    In Redis a mark stands for the digest: whoever reads there must not try out what a secret parameter was.
+    """
 
     digest: str
     answer: str
@@ -67,12 +70,14 @@ class Store:
         """Claim a client token for a request with the ids that it will make; returns what the token stands for."""
         key = keys.token(verb, client_token)
         fresh = ClientToken(digest, plan)
-        if self.client.set(key, msgspec.json.encode(fresh), nx=True, ex=TOKEN_LIFE_S):
+        if self.client.set(key, self._kept_token(key, fresh), nx=True, ex=TOKEN_LIFE_S):
             return fresh
         raw = cast("bytes | None", self.client.get(key))
         if raw is None:  # it was given back in between
             return self.claim_token(verb, client_token, digest, plan)
-        return msgspec.json.decode(raw, type=ClientToken)
+        kept = msgspec.json.decode(raw, type=ClientToken)
+        is_same = self.vault.is_mark(kept.digest, key, digest, kept.answer)
+        return msgspec.structs.replace(kept, digest=digest if is_same else "")
 
     def settle_token(self, verb: str, client_token: str, token: ClientToken | None) -> None:
         """Remember that a request was carried out; None gives the token back, as the request was refused."""
@@ -81,7 +86,11 @@ class Store:
             self.client.delete(key)
         else:
             settled = msgspec.structs.replace(token, settled=True)
-            self.client.set(key, msgspec.json.encode(settled), ex=TOKEN_LIFE_S)
+            self.client.set(key, self._kept_token(key, settled), ex=TOKEN_LIFE_S)
+
+    def _kept_token(self, key: str, token: ClientToken) -> bytes:
+        mark = self.vault.mark(key, token.digest, token.answer)
+        return msgspec.json.encode(msgspec.structs.replace(token, digest=mark))
 
     def count_today(self, now_ms: int) -> int:
         """Count one more invocation of the day, UTC, and return how many there are now."""

@@ -13,6 +13,8 @@ from fleethand_dispatcher.dispatcher import Dispatcher
 from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
+from processes import Programs
+from registrar import Registrar
 from scripted_host import ScriptedHost
 
 
@@ -88,3 +90,15 @@ def host(make_host: Callable[..., ScriptedHost], plane: ControlPlane) -> Callabl
         return made
 
     return make
+
+
+@pytest.fixture
+def make_registrar(programs: Programs, redis_url: str, keyring: Keyring) -> Callable[..., Registrar]:
+    """Start a registration service with settings of one's own."""
+    return lambda **settings: Registrar(programs, redis_url, keyring, **settings)
+
+
+@pytest.fixture
+def registrar(make_registrar: Callable[..., Registrar]) -> Registrar:
+    """A registration service."""
+    return make_registrar()

@@ -59,9 +59,9 @@ def test_heartbeat_that_is_not_of_now_is_ignored(plane, host: Hosts, off_ms: int
     assert is_online(plane)
 
 
-def test_replayed_hello_sends_no_order_again(plane, host: Hosts, redis_client: "redis.Redis[Any]") -> None:
+def test_replayed_hello_sends_no_order_again(make_plane, make_host: Hosts, redis_client: "redis.Redis[Any]") -> None:
     """Or whoever can bring it again could fill a host's queue."""
-    a = host("a")
+    plane, a = make_plane(redeliver_after_s=60), make_host("a")
     hello = a.seal(a.beat(hello=True))
     plane.settle()
     plane.dispatcher.run_command(command_content="x", instance_ids=["a"])

@@ -231,3 +231,25 @@ def test_live_output_that_was_put_in_is_not_shown(plane, ended: Invocation, redi
     redis_client.hset(live, "c", f"{piece}6 YSBsaWU=\n7{piece[1:]}")
 
     assert ["so far"] == [result.output for result in ended.results() if result.instance_id == "c"]
+
+
+def test_client_token_tells_nothing_of_its_request_and_stands_for_no_other(
+    plane, host: Hosts, redis_client: Client
+) -> None:
+    """Its digest cannot be tried out without the key, and an id that was put in is not handed out."""
+    host("a")
+    request: dict[str, Any] = {"command_content": "x", "instance_ids": ["a"], "client_token": "once"}
+    first = plane.dispatcher.run_command(**request)
+    other = plane.dispatcher.run_command(command_content="y", instance_ids=["a"])
+    assert first.invoke_id == plane.dispatcher.run_command(**request).invoke_id
+    key = keys.token("run_command", "once")
+    before = redis_client.get(key)
+
+    redis_client.set(key, before.replace(first.invoke_id, other.invoke_id))
+    with pytest.raises(FleethandError) as caught:
+        plane.dispatcher.run_command(**request)
+    assert "IdempotentParameterMismatch" == caught.value.code
+    redis_client.set(keys.token("run_command", "twice"), before)
+    with pytest.raises(FleethandError) as caught:
+        plane.dispatcher.run_command(**{**request, "client_token": "twice"})
+    assert "IdempotentParameterMismatch" == caught.value.code

@@ -12,6 +12,7 @@ from fleethand_common.celery_config import REPORTS_QUEUE
 from fleethand_common.letters import SealedReport
 from fleethand_common.messages import Refusal
 from fleethand_common.states import InstanceStatus
+from fleethand_dispatcher import keys
 from fleethand_dispatcher.alerts import TOLD_APART
 from fleethand_dispatcher.audit import AuditEntry
 from scripted_host import ScriptedHost, sealed_report
@@ -61,9 +62,15 @@ FORGERIES: dict[str, tuple[str, Callable[[ScriptedHost, ScriptedHost, messages.F
 
 
 @pytest.mark.parametrize(("reason", "forge"), FORGERIES.values(), ids=FORGERIES.keys())
-def test_forged_report_changes_nothing_and_raises_an_alert(plane, host: Hosts, reason: str, forge: Any) -> None:
+def test_forged_report_changes_nothing_and_raises_an_alert(
+    make_plane, reason: str, forge: Any, make_host: Hosts
+) -> None:
     """Whatever it says, the row stays as it is; it is counted, told once, and a sample of it is kept."""
-    a, b = host("a"), host("b")
+    plane = make_plane(redeliver_after_s=60)
+    a, b = make_host("a"), make_host("b")
+    a.beat()
+    b.beat()
+    plane.settle()
     invocation = plane.dispatcher.run_command(command_content="x", instance_ids=["a", "b"])
     before = plane.store.invocations.rows(invocation.invoke_id, ["a", "b"])
 
@@ -172,6 +179,20 @@ def test_flood_of_forgeries_keeps_no_genuine_report_away(plane, host: Hosts, red
     assert 100_000 == forged
     assert len(alerts(plane, "report.forged")) <= TOLD_APART + 4
     assert len(plane.dispatcher.dead_reports(max_results=1000)) <= TOLD_APART + 4
+
+
+def test_broken_audit_log_keeps_no_report_away(plane, host: Hosts, redis_client: "redis.Redis[Any]") -> None:
+    """Nor do broken counters: the alert is in the aggregator's own log, and the genuine report is applied."""
+    a = host("a")
+    invocation = plane.dispatcher.run_command(command_content="x", instance_ids=["a"])
+    redis_client.set(keys.AUDIT, "broken")
+    redis_client.set(keys.SECURITY, "broken")
+
+    redis_client.lpush(REPORTS_QUEUE, "a forgery")
+    a.finish(invocation.invoke_id)
+    plane.settle()
+
+    assert "Success" == invocation.status
 
 
 def test_what_a_host_refused_is_told_and_stands_in_the_rows_story(plane, host: Hosts) -> None:

@@ -125,10 +125,10 @@ def test_run_that_cannot_be_made_has_its_row_and_the_others_are_made(plane, host
     bad, good = schedule(plane, max_runs=1), schedule(plane)
     prepare = Launcher.prepare
 
-    def fail(launcher, run_id, launch):
+    def fail(launcher, run_id, launch, peers):
         if launch.schedule_id == bad.invoke_id:
             raise KeyError("broken")
-        return prepare(launcher, run_id, launch)
+        return prepare(launcher, run_id, launch, peers)
 
     monkeypatch.setattr("fleethand_dispatcher.launching.Launcher.prepare", fail)
     beat.at(next_time(plane, good))

@@ -1,5 +1,6 @@
 """What the command line says of commands, invocations, hosts and the control plane, from a real fleet."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -116,6 +117,36 @@ def test_dead_reports_can_be_read_and_dropped(cli: Cli) -> None:
         client.lpush("fleethand:reports", "{nonsense")
     wait_until(lambda: cli.json("report", "dead"), 10, "the dead report")
     assert "{nonsense" in cli("report", "dead").stdout
-    assert cli("report", "dead", "--drop").stderr == "1 dropped\n"
+    forged, dropped = cli("report", "dead", "--drop").stderr.splitlines()
+    assert forged.startswith("1 forged so far, NotSealed; the last at ")
+    assert dropped == "1 dropped"
     assert cli.json("report", "dead") == []
     assert cli("run", "-i", "host-1", "--", "true").returncode == 0
+
+
+def test_altered_records_are_told_loudly(cli: Cli) -> None:
+    """Somebody with the server's password writes a failure over: each way of looking says so, verify ends with 1."""
+    import redis  # noqa: PLC0415
+
+    found = cli.json("run", "--all", "--enable-parameter", "--", "test {{ACS::InstanceId}} != host-2")
+    ident = found["invocation_id"]
+    whole = cli("invocation", "verify", ident)
+    assert (whole.returncode, whole.stdout) == (0, "")
+    assert whole.stderr == f"{ident}: 3 instances, all as it was recorded\n"
+    with redis.Redis.from_url(cli.url) as client:
+        rows = f"fleethand:inv:{ident}:rows"
+        client.hset(rows, "host-2", client.hget(rows, "host-2").replace(b"Failed", b"Success"))  # type: ignore[union-attr]
+
+    warning = "WARNING: what is recorded of host-2 was altered in Redis; do not trust it, and see 'fleethand invocation"
+    assert warning in cli("results", ident).stderr
+    assert warning in cli("invocation", "show", ident).stderr
+    assert {row["instance_id"]: row["authentic"] for row in cli.json("results", ident)["instances"]} == {
+        "host-1": True,
+        "host-2": False,
+        "host-3": True,
+    }
+    altered = cli("invocation", "verify", ident)
+    assert altered.returncode == 1
+    assert "host-2\tnobody recorded that it ended as Success\n" in altered.stdout
+    assert "findings: do not trust it" in altered.stderr
+    assert json.loads(cli("invocation", "verify", ident, "--json").stdout)["authentic"] is False

@@ -12,7 +12,7 @@ from cli_fleet import HOSTS, Cli, read_line, running_fleet
 
 ROW_KEYS = [
     "instance_id", "invocation_status", "exit_code", "output", "dropped", "error_code", "error_info", "start_time",
-    "finished_time", "repeats",
+    "finished_time", "repeats", "authentic",
 ]  # fmt: skip
 
 

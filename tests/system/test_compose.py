@@ -213,7 +213,7 @@ def test_every_service_is_proven_here(services: dict[str, Any]) -> None:
 
 
 def test_only_who_starts_commands_has_the_signing_keys(services: dict[str, Any]) -> None:
-    """The volume `signing` is neither the aggregator's nor the registrar's, and hosts have no keys at all."""
+    """Neither the aggregator nor the registration service has the volume, and hosts have no keys at all."""
     mounted = {
         name: [volume.split(":")[0] for volume in service.get("volumes", ())] for name, service in services.items()
     }

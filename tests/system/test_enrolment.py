@@ -1,5 +1,6 @@
 """Hosts that enrol themselves, as programs: from an activation to a command that ran, and to the end of it."""
 
+import dataclasses
 import json
 import signal
 import stat
@@ -15,13 +16,13 @@ import redis
 from fleet import Fleet, FleetFactory
 from fleethand_common import fingerprints
 from fleethand_common.states import InstanceStatus, InvocationStatus
+from fleethand_dispatcher import Dispatcher
 from fleethand_dispatcher.cli.activation import register_command
 from fleethand_dispatcher.models import NewActivation
 from fleethand_dispatcher.redis_roles import Role
 from fleethand_worker.credentials import CredentialFiles
-from guarded import guarded_fleet
 from processes import BIN, Program, clean_environment
-from registrar import HandHost, Registrar
+from registrar import Registrar
 from waiting import wait_until
 
 
@@ -30,9 +31,10 @@ class Enroller:
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
-        self.dispatcher = fleet.dispatcher
+        settings = dataclasses.replace(fleet.settings, users_redis_url=fleet.server.url)
+        self.dispatcher = Dispatcher(settings=settings)
         fleet.aggregator()
-        self.registrar = Registrar(fleet.programs, fleet.server.url, fleet.keyring)
+        self.registrar = Registrar(fleet.programs, fleet.logins.url(Role.REGISTRAR), fleet.keyring)
 
     def folder(self, name: str) -> Path:
         """Return the state folder of a host."""
@@ -76,8 +78,14 @@ class Enroller:
 
 @pytest.fixture
 def enroller(make_fleet: FleetFactory) -> Iterator[Enroller]:
-    """A fleet that hosts can join."""
-    return Enroller(make_fleet())
+    """A fleet that hosts can join; each of its parts logs in as its own user, and was refused nothing that it needs."""
+    enroller = Enroller(make_fleet())
+    yield enroller
+    enroller.dispatcher.close()
+    parts = tuple(f"fleethand-{role}" for role in Role)
+    assert not [text for text in enroller.fleet.logins.denied() if text.startswith(parts)]
+    enroller.fleet.programs.kill_all()
+    enroller.fleet.logins.forget_denied()  # hosts were refused here on purpose
 
 
 def test_host_runs_a_command_when_it_is_registered_and_started(enroller: Enroller) -> None:
@@ -299,24 +307,6 @@ def test_host_forgets_nothing_when_the_service_cannot_be_told(enroller: Enroller
     assert enroller.managed() == [instance_id]
 
 
-def test_service_does_all_it_must_under_its_own_redis_user(tmp_path: Path) -> None:
-    """Refusals, registrations, a replaced machine and the end of an enrolment; the server refused it nothing."""
-    with guarded_fleet(tmp_path / "fleet") as guarded:
-        url = guarded.url(Role.REGISTRAR)
-        registrar = Registrar(guarded.fleet.programs, url, guarded.fleet.keyring, registrar_failures_max=1)
-        dispatcher = guarded.fleet.dispatcher
-        locked, used = dispatcher.create_activation(), dispatcher.create_activation()
-        assert HandHost(registrar, locked, activation_code="a-x").register().code == "Registration.Refused"
-        first = HandHost(registrar, used, machine_id="m")
-        grant = first.enrolled()
-        again = HandHost(registrar, used, machine_id="m", machine_id_given=True, force=True)
-        assert again.enrolled().instance_id == grant.instance_id
-        guarded.fleet.run("echo never", grant.instance_id)
-        assert again.deregister(grant.instance_id).enrolled is False
-        assert "event=unavailable" not in registrar.program.output()
-        assert guarded.denied() == []
-
-
 ELSEWHERE = fingerprints.write({name: ["elsewhere"] for name in ("machine", "board", "cpu", "mac", "disk", "host")})
 
 
@@ -382,7 +372,8 @@ def test_command_line_leads_through_the_life_of_a_managed_host(enroller: Enrolle
 def cli(enroller: Enroller, *arguments: str, exit_code: int = 0) -> str:
     """Run `fleethand` and return what it printed; both streams if it is to fail."""
     environ: dict[str, Any] = {
-        "FLEETHAND_REDIS_URL": enroller.fleet.server.url,
+        "FLEETHAND_REDIS_URL": enroller.fleet.logins.url(Role.DISPATCHER),
+        "FLEETHAND_USERS_REDIS_URL": enroller.fleet.server.url,
         "FLEETHAND_KEYS_DIR": str(enroller.fleet.keyring.folder),
     }
     run = subprocess.run(

@@ -1,38 +1,49 @@
 """Every part works under a Redis user of its own, is refused nothing on the way, and may do nothing else."""
 
 import json
+import re
+import subprocess
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
+from fleet import Fleet, FleetFactory
 from fleethand_common.celery_config import REPORTS_QUEUE
 from fleethand_common.states import InvocationStatus
 from fleethand_dispatcher import keys
 from fleethand_dispatcher.redis_roles import Role
-from fleethand_dispatcher.redis_rules import host_rules, role_rules
+from fleethand_dispatcher.redis_rules import host_rules
 from fleethand_dispatcher.redis_users import RedisUsers
-from guarded import Guarded, allowed_words, client_of, every_command, guarded_fleet, is_refused, refusal_of
-from processes import BIN
-from servers import Server, free_port, running_server
+from processes import BIN, Program, clean_environment
+from servers import free_port
 from waiting import wait_until
 
 
-@pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[Guarded]:
-    """A fleet with a user per part; the test fails if the server refused anybody anything."""
-    with guarded_fleet(tmp_path / "fleet", retention_results=1) as guarded:
-        yield guarded
-        assert guarded.denied() == [], "extend redis_roles.py by what is really needed"
+def fleethand(fleet: Fleet, *arguments: str, url: str | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run the command line as the dispatcher's user, or by another URL."""
+    environ = fleet.environ(Role.DISPATCHER) | ({"FLEETHAND_REDIS_URL": url} if url else {})
+    return subprocess.run(
+        [BIN / "fleethand", *arguments],
+        env=clean_environment(**environ),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
-def test_host_does_all_it_must_under_its_own_user(guarded: Guarded) -> None:
+def beat(fleet: Fleet) -> Program:
+    """Start a beat."""
+    words = ("-A", "fleethand_dispatcher.celery_app", "beat", "--loglevel=INFO")
+    return fleet.start(Role.BEAT, BIN / "celery", *words)
+
+
+def test_host_does_all_it_must_under_its_own_user(fleet: Fleet) -> None:
     """It runs, streams, stops, restarts, survives a restart of the server and of the control plane."""
-    fleet = guarded.fleet
     aggregator = fleet.aggregator()
-    worker = guarded.worker("web-1")
+    worker = fleet.worker("web-1")
     fleet.wait_online("web-1")
     streamed = fleet.run("echo one; sleep 1; echo two", "web-1")
     kinds = {event.kind for event in streamed.follow(timeout_s=30)}
@@ -44,7 +55,7 @@ def test_host_does_all_it_must_under_its_own_user(guarded: Guarded) -> None:
     assert stopped.wait(30).invocation_status is InvocationStatus.STOPPED
 
     assert worker.stop() == 0
-    guarded.worker("web-1")
+    fleet.worker("web-1")
     fleet.works("web-1")
     aggregator.stop()
     fleet.aggregator()
@@ -52,70 +63,68 @@ def test_host_does_all_it_must_under_its_own_user(guarded: Guarded) -> None:
     fleet.server.start()
     fleet.wait_online("web-1")
     fleet.works("web-1")
-    assert guarded.denied() == []
+    assert fleet.logins.denied() == []
 
 
-def test_order_that_comes_while_a_host_stops_is_neither_lost_nor_refused(guarded: Guarded) -> None:
+def test_order_that_comes_while_a_host_stops_is_neither_lost_nor_refused(fleet: Fleet) -> None:
     """It wakes its own poll, puts back what the poll got instead, and leaves nothing of its own behind."""
-    fleet = guarded.fleet
     fleet.aggregator()
     for _ in range(3):
-        worker = guarded.worker("web-1")
+        worker = fleet.worker("web-1")
         fleet.wait_online("web-1")
         worker.process.terminate()
         invocation = fleet.run("echo fine", "web-1", deliver_within_s=120)
         assert worker.wait() == 0
-        left = guarded.admin.lrange("fleethand:host:web-1:control", 0, -1)
+        left = fleet.store.client.lrange("fleethand:host:web-1:control", 0, -1)
         assert left == []
-        guarded.worker("web-1")
+        fleet.worker("web-1")
         assert invocation.wait(40).invocation_status is InvocationStatus.SUCCESS
         fleet.workers["web-1"].stop()
 
 
-def test_control_plane_does_all_it_must_under_its_own_users(guarded: Guarded) -> None:
+def test_control_plane_does_all_it_must_under_its_own_users(make_fleet: FleetFactory) -> None:
     """Reports, deadlines, a dead aggregator's leftovers, garbage, retention, the lease of a second beat."""
-    fleet = guarded.fleet
-    first = guarded.aggregator()
+    fleet = make_fleet(retention_results=1)
+    first = fleet.aggregator()
     for name in ("web-1", "web-2"):
-        guarded.worker(name)
+        fleet.worker(name)
     fleet.wait_online("web-1", "web-2")
-    with guarded.dispatcher() as dispatcher:
-        for _ in range(2):
-            run = dispatcher.run_command(command_content="echo one; sleep 0.3; echo two", all_instances=True)
-            assert run.wait(30).invocation_status is InvocationStatus.SUCCESS
-        lost = dispatcher.run_command(command_content="sleep 600", all_instances=True)
-        wait_until(lambda: lost.status is InvocationStatus.RUNNING, 20, "the command running")
-        lost.stop()
-        assert lost.wait(30).invocation_status is InvocationStatus.STOPPED
-        guarded.admin.lpush(REPORTS_QUEUE, "garbage")
-        wait_until(dispatcher.dead_reports, 20, "the garbage set aside")
-        fleet.workers["web-2"].kill()
-        fleet.forget_heartbeat("web-2")
-        late = dispatcher.run_command(command_content="true", instance_ids=["web-2"], deliver_within_s=1)
-        assert late.wait(30).invocation_status is InvocationStatus.FAILED
+    for _ in range(2):
+        fleet.works("web-1", "web-2")
+    lost = fleet.run("sleep 600", "web-1", "web-2")
+    wait_until(lambda: lost.status is InvocationStatus.RUNNING, 20, "the command running")
+    lost.stop()
+    assert lost.wait(30).invocation_status is InvocationStatus.STOPPED
+    fleet.store.client.lpush(REPORTS_QUEUE, "garbage")
+    wait_until(fleet.dispatcher.dead_reports, 20, "the garbage set aside")
+    fleet.workers["web-2"].kill()
+    fleet.forget_heartbeat("web-2")
+    late = fleet.run("true", "web-2", deliver_within_s=1)
+    assert late.wait(30).invocation_status is InvocationStatus.FAILED
 
     first.kill()
-    guarded.admin.hset(keys.AGGREGATORS, "dead", 1)
-    guarded.admin.lpush(f"{keys.TAKEN_PREFIX}dead", "garbage")
-    second = guarded.aggregator()
-    wait_until(lambda: not guarded.admin.exists(f"{keys.TAKEN_PREFIX}dead"), 20, "the dead aggregator's reports")
-    beat = guarded.beat()
-    spare = guarded.beat()
-    wait_until(lambda: guarded.admin.zcard(keys.INVOCATIONS) == 1, 20, "what is over the bounds of retention to go")
-    beat.stop()
+    fleet.store.client.hset(keys.AGGREGATORS, "dead", 1)
+    fleet.store.client.lpush(f"{keys.TAKEN_PREFIX}dead", "garbage")
+    second = fleet.aggregator()
+    wait_until(lambda: not fleet.store.client.exists(f"{keys.TAKEN_PREFIX}dead"), 20, "the dead aggregator's reports")
+    working, spare = beat(fleet), beat(fleet)
+    wait_until(
+        lambda: fleet.store.client.zcard(keys.INVOCATIONS) == 1, 20, "what is over the bounds of retention to go"
+    )
+    working.stop()
     spare.wait_for_output("epoch")
     assert [0, 0] == [spare.stop(), second.stop()]
 
 
-def test_command_line_does_all_it_must_under_the_dispatchers_user(guarded: Guarded, tmp_path: Path) -> None:
+def test_command_line_does_all_it_must_under_the_dispatchers_user(fleet: Fleet, tmp_path: Path) -> None:
     """Every verb; nothing of it needs more than the records and putting messages into queues."""
-    guarded.aggregator()
-    guarded.beat()
-    guarded.worker("web-1")
-    guarded.fleet.wait_online("web-1")
+    fleet.aggregator()
+    beat(fleet)
+    fleet.worker("web-1")
+    fleet.wait_online("web-1")
 
     def cli(*arguments: str) -> str:
-        done = guarded.cli(*arguments)
+        done = fleethand(fleet, *arguments)
         assert "cannot use Redis" not in done.stderr, (arguments, done.stderr)
         assert done.returncode != 2, (arguments, done.stderr)
         return done.stdout
@@ -141,15 +150,64 @@ def test_command_line_does_all_it_must_under_the_dispatchers_user(guarded: Guard
         ("render", "--instance", "web-1", "--parameter", "word=hi", "--", "echo {{word}}"),
     ):
         cli(*arguments)
+    for arguments in (
+        *(("principal", "create", "ops", "--policy", "FleethandFullAccess"), ("principal", "list")),
+        *(("policy", "list"), ("policy", "detach", "--principal", "ops", "FleethandFullAccess")),
+        *(("principal", "rotate", "ops"), ("principal", "delete", "ops"), ("invocation", "verify", "last")),
+        *(("freeze", "--reason", "a test"), ("freeze", "--status"), ("unfreeze",), ("keys", "list")),
+        *(("keys", "rotate", "--name", "next"), ("activation", "create", "--name", "web"), ("activation", "list")),
+        *(("instance", "modify", "web-1", "--name", "first"), ("audit", "list"), ("audit", "verify")),
+    ):
+        cli(*arguments)
     assert json.loads(cli("doctor", "--json"))["checks"]
 
 
-def test_command_line_makes_users_that_work_and_are_kept(guarded: Guarded) -> None:
+def test_registrar_does_all_it_must_under_its_own_user(fleet: Fleet, tmp_path: Path) -> None:
+    """A host enrols itself, works as the user that it was given, and ends its enrolment, which ends the user."""
+    fleet.aggregator()
+    port, state_dir = free_port(), tmp_path / "host"
+    url = f"https://localhost:{port}"
+    fleet.plane_settings |= {"registrar_url": url, "registrar_port": port, "registrar_address": "127.0.0.1"}
+    registrar = fleet.start(Role.REGISTRAR, BIN / "fleethand", "registrar")
+    pin = re.search(r"pin=(sha256:\w+)", registrar.wait_for_output("event=listening"))
+    assert pin
+    made = json.loads(fleethand(fleet, "activation", "create", "--name", "web", "--json").stdout)
+
+    def worker(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+        argv = [BIN / "fleethand-worker", arguments[0], "--state-dir", state_dir, *arguments[1:]]
+        env = clean_environment(**environ)
+        return subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+    wrong = worker(
+        *("register", "--url", url, "--pin", pin[1], "--activation-id", made["activation_id"]),
+        FLEETHAND_ACTIVATION_CODE="a-wrong",
+    )
+    assert wrong.returncode != 0
+    right = worker(
+        *("register", "--url", url, "--pin", pin[1], "--activation-id", made["activation_id"]),
+        FLEETHAND_ACTIVATION_CODE=made["activation_code"],
+    )
+    assert right.returncode == 0, right.stderr
+    environ = {"FLEETHAND_STATE_DIR": str(state_dir), "FLEETHAND_RECONNECT_JITTER_S": "0.2"}
+    started = fleet.programs.start(BIN / "fleethand-worker", "start", environ=environ)
+    started.wait_for_output("event=ready")
+    found = wait_until(lambda: fleet.dispatcher.describe_instances().items, 20, "the host")
+    running = fleet.run("sleep 600", found[0].instance_id)
+    fleet.wait_started(running)
+    assert started.stop() == 0
+    gone = worker("deregister")
+    assert gone.returncode == 0, gone.stderr
+    assert running.wait(20).invocation_status is InvocationStatus.FAILED
+    with redis.Redis.from_url(fleet.server.url) as client:
+        assert not [name for name in RedisUsers(client).all() if name.startswith("host-")]
+
+
+def test_command_line_makes_users_that_work_and_are_kept(fleet: Fleet) -> None:
     """It prints the URL once; who may not make users is told so."""
-    server = guarded.fleet.server
-    guarded.url(Role.DISPATCHER)
-    url = guarded.cli("user", "create", "aggregator", url=server.url).stdout.strip()
-    host = json.loads(guarded.cli("user", "create", "--host", "web-1", "--json", url=server.url).stdout)
+    server = fleet.server
+    fleet.logins.url(Role.DISPATCHER)
+    url = fleethand(fleet, "user", "create", "aggregator", url=server.url).stdout.strip()
+    host = json.loads(fleethand(fleet, "user", "create", "--host", "web-1", "--json", url=server.url).stdout)
     server.stop()
     server.start()
     for made in (url, host["url"]):
@@ -157,33 +215,32 @@ def test_command_line_makes_users_that_work_and_are_kept(guarded: Guarded) -> No
             assert client.ping()
     assert host["kept"]
     names = ["fleethand-aggregator", "fleethand-dispatcher", "host-web-1"]
-    assert names == guarded.cli("user", "list", url=server.url).stdout.split()
-    guarded.cli("user", "delete", host["user"], url=server.url)
+    assert names == fleethand(fleet, "user", "list", url=server.url).stdout.split()
+    fleethand(fleet, "user", "delete", host["user"], url=server.url)
     with redis.Redis.from_url(host["url"]) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
-    guarded.admin.acl_log_reset()
-    assert "\n".join(host_rules("web-2")) == guarded.cli("user", "rules", "--host", "web-2").stdout.strip()
-    assert guarded.cli("user", "create").returncode == 2
-    assert guarded.cli("user", "create", "beat", "--host", "web-1").returncode == 2
+    fleet.logins.forget_denied()
+    assert "\n".join(host_rules("web-2")) == fleethand(fleet, "user", "rules", "--host", "web-2").stdout.strip()
+    assert fleethand(fleet, "user", "create").returncode == 2
+    assert fleethand(fleet, "user", "create", "beat", "--host", "web-1").returncode == 2
 
 
-def test_who_may_not_make_users_is_told_so(guarded: Guarded) -> None:
+def test_who_may_not_make_users_is_told_so(fleet: Fleet) -> None:
     """The dispatcher's user is no operator of the server."""
-    done = guarded.cli("user", "create", "aggregator")
+    done = fleethand(fleet, "user", "create", "aggregator")
 
     assert done.returncode == 1
     assert "cannot use Redis, it refuses" in done.stderr
     assert "acl|setuser" in done.stderr
-    assert guarded.denied() == ["fleethand-dispatcher may not use the command 'acl|setuser' (toplevel)"]
-    guarded.admin.acl_log_reset()
+    assert fleet.logins.denied() == ["fleethand-dispatcher may not use the command 'acl|setuser' (toplevel)"]
+    fleet.logins.forget_denied()
 
 
-def test_dashboard_does_all_it_must_and_writes_nothing(guarded: Guarded) -> None:
+def test_dashboard_does_all_it_must_and_writes_nothing(fleet: Fleet) -> None:
     """It sees hosts and executions, before and after the server restarts, and believes no host about another one."""
-    fleet = guarded.fleet
     fleet.aggregator()
     port = free_port()
-    program = guarded.start(Role.DASHBOARD, BIN / "fleethand", "dashboard", "--port", str(port))
+    program = fleet.start(Role.DASHBOARD, BIN / "fleethand", "dashboard", "--port", str(port))
     program.wait_for_output("Connected to")
 
     def page(path: str) -> str:
@@ -191,190 +248,14 @@ def test_dashboard_does_all_it_must_and_writes_nothing(guarded: Guarded) -> None
             return str(answer.read().decode())
 
     for name in ("web-1", "web-2"):
-        guarded.worker(name)
+        fleet.worker(name)
     fleet.wait_online("web-1", "web-2")
     fleet.works("web-1", "web-2")
     wait_until(lambda: "web-1@fleethand" in page("/workers?json=1"), 20, "the host")
     assert page("/broker")
-    assert not [key for key in guarded.admin.scan_iter() if b"_kombu" in key or b"celeryev" in key]
+    assert not [key for key in fleet.store.client.scan_iter() if b"_kombu" in key or b"celeryev" in key]
     fleet.server.stop()
     program.wait_for_output("cannot receive events")
     fleet.server.start()
     wait_until(lambda: program.output().count("Connected to") == 2, 20, "the new connection")
     program.stop()
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[Server]:
-    """A server that has every command switched on, so that nothing but its users' rights stands before them."""
-    switches = ("--enable-debug-command", "yes", "--enable-module-command", "yes")
-    with running_server(tmp_path / "valkey", arguments=switches) as server:
-        yield server
-
-
-@pytest.fixture
-def users(own_server: Server) -> Iterator[RedisUsers]:
-    """The users of a server that has none yet."""
-    with redis.Redis.from_url(own_server.url) as admin:
-        yield RedisUsers(admin)
-
-
-@pytest.mark.parametrize("part", ["host", *Role])
-def test_user_is_refused_every_command_that_it_does_not_need(users: RedisUsers, own_server: Server, part: str) -> None:
-    """Each command and subcommand of the server, by its name, apart from those by which a client logs in or leaves."""
-    if part == "host":
-        user, rules = users.create_host("web-1"), host_rules("web-1")
-    else:
-        user, rules = users.create_role(Role(part)), role_rules(Role(part))
-    with redis.Redis.from_url(own_server.url, protocol=2) as admin:
-        commands = every_command(admin)
-    allowed = allowed_words(rules)
-    forbidden = {name: words for name, words in commands.items() if name not in allowed}
-    assert allowed <= set(commands)
-    assert len(forbidden) > 200
-
-    with client_of(user, own_server.url) as client:
-        let_through = [name for name, words in forbidden.items() if not is_refused(client, name, words)]
-
-    assert let_through == []
-
-
-NEVER = {"keys", "scan", "flushall", "flushdb", "eval", "monitor", "debug", "subscribe", "config|set", "config|get"} | {
-    *("client|list", "client|unblock", "function|load", "acl|list", "acl|getuser", "shutdown", "replicaof", "swapdb"),
-    *("rename", "migrate", "restore", "dump", "sort", "module|load", "config|rewrite", "bgrewriteaof", "sync", "psync"),
-}
-
-
-@pytest.mark.parametrize("part", ["host", *Role])
-def test_no_user_may_do_what_would_give_it_the_server(part: str) -> None:
-    """Whatever is added to the table, these stay out of it; ACL is the registrar's alone."""
-    allowed = allowed_words(host_rules("web-1") if part == "host" else role_rules(Role(part)))
-
-    assert allowed & NEVER == set()
-    assert any(name.startswith("acl|") for name in allowed) == (part == Role.REGISTRAR)
-    assert not {"@all", "acl", "client", "config", "script", "function"} & allowed
-
-
-FOREIGN = {
-    "host": [
-        "LPUSH fleethand:host:web-2:orders x",
-        "LPUSH fleethand:host:web-10:control x",
-        "RPUSH fleethand:host:web-1.x:control x",
-        "BRPOP fleethand:host:web-2:orders 1",
-        "BRPOP fleethand:host:web-1:orders fleethand:host:web-2:orders 1",
-        "BRPOP fleethand:reports 1",
-        "RPUSH fleethand:reports x",
-        "LREM fleethand:reports 0 x",
-        "LPUSH fleethand:reports:dead x",
-        "LPUSH fleethand:instances x",
-        "PUBLISH /0.celeryev/web-2/task.multi x",
-        "PUBLISH /0.celeryev/web-1.x/task.multi x",
-        "PUBLISH /0.celeryev/task.multi x",
-    ],
-    Role.DASHBOARD: [
-        "LLEN fleethand:reports",
-        "PSUBSCRIBE *",
-        "PSUBSCRIBE __keyspace@0__:*",
-    ],
-    Role.AGGREGATOR: [
-        "HMGET fleethand:command:c-1 body",
-        "HSET fleethand:command:c-1 body x",
-        "ZADD fleethand:commands 1 x",
-        "HSET fleethand:hosts web-1 x",
-        "LPUSH fleethand:directives x",
-        "HGETALL fleethand:activations",
-        "HGETALL fleethand:principals",
-        "RPOP fleethand:host:web-1:orders 1",
-        "LRANGE fleethand:host:web-1:orders 0 -1",
-        "LRANGE fleethand:reports:dead 0 -1",
-        "DEL fleethand:inv:t-1",
-        "LPUSH _kombu.binding.x y",
-    ],
-    Role.BEAT: [
-        "HMGET fleethand:hosts web-1",
-        "HGET fleethand:command:c-1 body",
-        "LRANGE fleethand:reports 0 -1",
-        "HSET fleethand:inv:t-1 order x",
-        "HSET fleethand:instances web-1 x",
-        "HSET fleethand:aggregators x 1",
-    ],
-    Role.REGISTRAR: [
-        "LPUSH fleethand:host:web-1:orders x",
-        "LPUSH fleethand:reports x",
-        "HGET fleethand:principals x",
-        "HSET fleethand:command:c-1 body x",
-        "HSET fleethand:directives x y",
-    ],
-    Role.DISPATCHER: [
-        "GET another:application",
-        "SET _kombu.binding.x y",
-        "DEL unacked",
-    ],
-}
-
-
-@pytest.mark.parametrize("part", FOREIGN)
-def test_user_is_refused_keys_and_channels_that_are_not_its_own(
-    users: RedisUsers, own_server: Server, part: str
-) -> None:
-    """With the very commands that it may use elsewhere."""
-    user = users.create_host("web-1") if part == "host" else users.create_role(Role(part))
-
-    with client_of(user, own_server.url) as client:
-        answers = {text: refusal_of(client, *text.split()) for text in FOREIGN[part]}
-
-    assert {text for text, answer in answers.items() if not answer.startswith("NOPERM")} == set()
-
-
-def test_script_is_held_to_the_rights_of_who_runs_it(users: RedisUsers, own_server: Server) -> None:
-    """An aggregator that was taken over can load any script; what it calls is refused all the same."""
-    script = "return redis.call('HSET', 'fleethand:hosts', 'web-1', 'mine')"
-    with client_of(users.create_role(Role.AGGREGATOR), own_server.url) as client:
-        sha = client.script_load(script)
-        assert "NOPERM" in refusal_of(client, "EVALSHA", str(sha), "0") or "ACL" in refusal_of(
-            client, "EVALSHA", str(sha), "0"
-        )
-    with redis.Redis.from_url(own_server.url) as admin:
-        assert not admin.exists(keys.HOSTS)
-
-
-def test_new_password_ends_the_connections_of_the_old_one(users: RedisUsers, own_server: Server) -> None:
-    """So does deleting the user."""
-    old = users.create_host("web-1")
-    with client_of(old, own_server.url) as before:
-        assert before.ping()
-        new = users.create_host("web-1")
-        with pytest.raises(redis.ConnectionError):
-            before.ping()
-    with client_of(new, own_server.url) as after:
-        assert after.ping()
-        assert users.delete_host(new.user)
-        with pytest.raises(redis.ConnectionError):
-            after.ping()
-    assert users.all() == []
-    assert not users.delete_host(new.user)
-
-
-def test_server_keeps_digests_only(users: RedisUsers, own_server: Server) -> None:
-    """Who reads the server's users or its file of them can log in as none of them."""
-    made = [users.create_host("web-1"), *(users.create_role(role) for role in Role)]
-
-    with redis.Redis.from_url(own_server.url) as admin:
-        known = " ".join(str(line) for line in admin.acl_list())
-
-    assert not [user for user in made if user.password in known]
-    assert {user.user for user in made} == set(users.all())
-
-
-def test_host_may_be_called_like_a_part_of_the_control_plane(users: RedisUsers) -> None:
-    """Names of hosts and roles never meet, nor that of the server's own user."""
-    for name in ("dispatcher", "fleethand-dispatcher", "default"):
-        users.create_host(name)
-
-    assert users.all() == ["host-default", "host-dispatcher", "host-fleethand-dispatcher"]
-
-
-def test_server_without_a_file_for_users_is_told_of(users: RedisUsers, caplog: pytest.LogCaptureFixture) -> None:
-    """They live until it restarts."""
-    assert not users.save()
-    assert "aclfile" in caplog.text

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 def run(settings: WorkerSettings) -> int:
     """Run the worker until it is told to end; return the exit code."""
     logs.set_up(settings.log_level)
-    state_dir = StateDir(Path(settings.state_path()))
+    state_dir = StateDir(Path(settings.state_path()).absolute())  # scripts run in other folders
     credential_files = CredentialFiles(state_dir.path)
     credentials = machine.check(credential_files, credential_files.load(), accept=settings.accept_machine)
     settings = settings.completed(credentials)
@@ -59,7 +59,7 @@ def _add_parts(
     journal = Journal(state_dir, linux.boot_id())
     janitor = Janitor(journal, clock, trust.write_floor)
     app.line = BrokerLine()
-    line = SealedLine(app.line, settings.instance_id, trust.pair_keys.up)
+    line = SealedLine(app.line, credentials.instance_id, trust.pair_keys.up)
     reporter = Reporter(line, lambda: app.executor.loop)
     host = _host(settings, journal.boot_id)
     outcomes = Outcomes(host.instance_id, clock)

@@ -180,7 +180,7 @@ class Trust:
         """
         try:
             directive = decode_directive(message)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise Distrusted(Refusal.UNREADABLE, f"cannot read the directive: {error}") from None
         if directive.version > PROTOCOL_VERSION:
             text = f"a directive of protocol {directive.version}; this worker knows up to {PROTOCOL_VERSION}"
@@ -207,14 +207,14 @@ class Trust:
 def _letter(body: bytes | str) -> Letter:
     try:
         return _decode_body(body)[1].order
-    except (msgspec.DecodeError, UnicodeError):
+    except (ValueError, RecursionError):
         raise Distrusted(Refusal.UNSIGNED, "there is no letter") from None
 
 
 def _facts(message: bytes) -> _Facts | None:
     try:
         return _decode_facts(message)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -67,15 +67,14 @@ class Session:
         if self.redis_url is not None and self.data is not None:
             raise click.UsageError("--redis-url and --data name two servers; give one of them.")
         data, origin = self._data()
-        url = self.redis_url or (_url_of(data) if data else None)
-        api_key = self._api_key()
-        flags = {"redis_url": url, "keys_dir": str(_keys_of(data)) if data else None, "api_key": api_key}
-        loaded, origins = load(Settings, flags=flags, environ=self.environ, file=self._config())
+        found = _flags_of(data) if data else {"redis_url": self.redis_url}
+        given = {"api_key": self._api_key()}
+        loaded, origins = load(Settings, flags={**found, **given}, environ=self.environ, file=self._config())
         if data:
-            origins |= dict.fromkeys(flags, origin)
-        elif origins["redis_url"] == "default" and (running := _url_of_default()):
-            found = {"redis_url": running, "keys_dir": str(_keys_of(_default_data()))}
-            loaded, _ = load(Settings, flags={**found, "api_key": api_key}, environ=self.environ, file=self._config())
+            origins |= dict.fromkeys(found, origin)
+        elif origins["redis_url"] == "default" and _url_of_default():
+            found = _flags_of(_default_data())
+            loaded, _ = load(Settings, flags={**found, **given}, environ=self.environ, file=self._config())
             origins |= dict.fromkeys(found, f"{_default_data()} (running)")
         return loaded, origins
 

@@ -59,7 +59,8 @@ def main(settings: Settings) -> None:
     """
     keyring = Keyring.load(settings.keys_path())
     certificate = Certificate.of(settings)
-    store = Store.at(settings.server_url(), keyring.vault)
+    # A stack's command line has a user that may not make users; the service is one with the other.
+    store = Store.at(settings.server_url(settings.users_redis_url), keyring.vault)
     loop = IOLoop.current()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.add_callback_from_signal(loop.stop))

@@ -38,14 +38,15 @@ def test_verb_needs_something_of_the_policies(name: str) -> None:
     """Each other verb has an action, before it begins, at its targets, or for what it shows."""
     verb = VERBS[name]
 
-    assert verb.needs or verb.admits or verb.stops or verb.invocation or verb.shows
+    assert verb.needs or verb.admits or verb.stops or verb.alters or verb.invocation or verb.shows
 
 
 def test_every_action_of_the_api_is_in_the_policy_for_full_access() -> None:
     """What is Fleethand's own and leads to more rights needs the administrator's."""
     own = {"fleethand:DescribeDeadReports", "fleethand:DropDeadReports"}
+    own |= {f"fleethand:{verb}" for verb in ("DescribeSchedules", "PauseSchedule", "ResumeSchedule")}
     for verb in VERBS.values():
-        actions = {need.action for need in verb.needs} | {verb.admits, verb.stops} - {""}
+        actions = {need.action for need in verb.needs} | {verb.admits, verb.stops, verb.alters} - {""}
         for action in actions:
             on = Resource("acs:ecs:local:0:instance/x")
             assert decide([BUILT_IN[ADMINISTRATOR]], action, on, {}).allowed

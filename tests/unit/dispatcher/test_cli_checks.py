@@ -21,6 +21,12 @@ WELL: dict[str, Any] = {
     "server": "redis://server", "round_trip_s": 0.001, "info": INFO, "server_ms": NOW, "wall_ms": NOW + 20,
     "aggregators": {"a": NOW - 400}, "beat_at_ms": NOW - 900, "backlog": 3, "dead_reports": 0,
     "seen": {"web-1": NOW - 9},
+    "security": {
+        "report.forged:NotSealed": (7, NOW - 2 * 86_400_000),
+        "heartbeat.ignored:Replayed": (3, NOW),
+        "host.refused:Expired": (3, NOW),
+    },
+    "cloned": {"web-1": NOW - 2 * 86_400_000}, "altered": 0,
     "worker_versions": {__version__: 1},
 }  # fmt: skip
 
@@ -57,6 +63,10 @@ def test_all_is_well() -> None:
         ({"beat_at_ms": NOW - 60_000}, "beat", "fail"),
         ({"backlog": 50_000}, "backlog", "warning"),
         ({"dead_reports": 2}, "dead reports", "warning"),
+        ({"security": {"report.forged:DoesNotOpen": (1, NOW - 1000)}}, "forgeries", "warning"),
+        ({"security": {"host.refused:Altered": (1, NOW - 1000)}}, "forgeries", "warning"),
+        ({"cloned": {"web-1": NOW - 1000}}, "clones", "fail"),
+        ({"altered": 1}, "records", "fail"),
         ({"seen": {}}, "hosts", "warning"),
         ({"seen": {"web-1": NOW - 200_000}}, "hosts", "warning"),
         ({"worker_versions": {"0.0.1": 3}}, "versions", "warning"),

@@ -30,12 +30,14 @@ def test_instance_list_is_tab_separated_in_a_pipe(fake: FakeDispatcher) -> None:
 
 
 def test_instance_show(fake: FakeDispatcher) -> None:
-    """One host, or an error that says it was never seen."""
+    """One host, also one that is enrolled and never started, or an error that says there is none."""
     assert "instance_id" in cli(fake, "instance", "show", "web-1").stdout
+    enrolled = json.loads(cli(fake, "instance", "show", "mi-1", "--json").stdout)
+    assert (enrolled["managed"], enrolled["online"], enrolled["instance_name"]) == (True, False, "shop-001")
     assert json.loads(cli(fake, "instance", "show", "web-2", "--json").stdout)["online"] is False
     shown = cli(fake, "instance", "show", "web-9")
     assert (shown.exit_code, shown.stderr) == (
-        1, "error: cannot find instance 'web-9': it was never seen (InvalidInstance.NotFound)\n"
+        1, "error: cannot find instance 'web-9': it was never enrolled nor seen (InvalidInstance.NotFound)\n"
     )  # fmt: skip
 
 
@@ -141,12 +143,14 @@ def test_targets(fake: FakeDispatcher) -> None:
 
 
 def test_report_dead(fake: FakeDispatcher) -> None:
-    """Shown, and forgotten when asked to."""
-    assert cli(fake, "report", "dead").stdout == "2026-01-31T23:59:59Z\tnot JSON\t{\n"
+    """Shown, and forgotten when asked to; of the forged ones their number."""
+    forged = "7 forged so far, DoesNotOpen; the last at 2026-01-31T23:59:59Z\n"
+    shown = cli(fake, "report", "dead")
+    assert (shown.stdout, shown.stderr) == ("2026-01-31T23:59:59Z\tnot JSON\t{\n", forged)
     assert fake.calls == []
     shown = cli(fake, "report", "dead", "--drop", "--json")
     assert json.loads(shown.stdout)[0]["reason"] == "not JSON"
-    assert shown.stderr == "1 dropped\n"
+    assert shown.stderr == forged + "1 dropped\n"
 
 
 def test_command_verbs(fake: FakeDispatcher) -> None:

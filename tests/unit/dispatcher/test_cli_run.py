@@ -12,7 +12,7 @@ from fleethand_dispatcher.cli import waiting
 
 ROW_KEYS = [
     "instance_id", "invocation_status", "exit_code", "output", "dropped", "error_code", "error_info", "start_time",
-    "finished_time", "repeats",
+    "finished_time", "repeats", "authentic",
 ]  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def test_run_json_is_one_object_of_the_promised_shape() -> None:
     assert all(list(row) == ROW_KEYS for row in found["instances"])
     assert found["instances"][0] == {
         "instance_id": "a", "invocation_status": "Pending", "exit_code": None, "output": "", "dropped": 0,
-        "error_code": "", "error_info": "", "start_time": "", "finished_time": "", "repeats": 0,
+        "error_code": "", "error_info": "", "start_time": "", "finished_time": "", "repeats": 0, "authentic": True,
     }  # fmt: skip
     assert found["instances"][1]["finished_time"] == "2026-01-31T23:59:59Z"
     assert shown.stderr == ""

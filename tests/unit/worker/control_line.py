@@ -10,8 +10,17 @@ import redis
 from fleethand_common import celery_config, sealing
 from fleethand_common.commands import CommandType
 from fleethand_common.letters import SealedReport
-from fleethand_common.messages import ExecutionOrder, Finished, Heartbeat, StopOrder, decode_report
-from fleethand_dispatcher.envelope import order_parts, stop_parts
+from fleethand_common.messages import (
+    Directive,
+    ExecutionOrder,
+    Finished,
+    Heartbeat,
+    Refusal,
+    Refused,
+    StopOrder,
+    decode_report,
+)
+from fleethand_dispatcher.envelope import directive_parts, order_parts, stop_parts
 from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.peers import Peers
@@ -48,6 +57,7 @@ class ControlLine:
 
     def __init__(self, client: "redis.Redis[str]", keyring: Keyring, instance_id: str = "host-1") -> None:
         self.client = client
+        self.keyring = keyring
         at = client.connection_pool.connection_kwargs
         self.store = Store.at(f"redis://{at['host']}:{at['port']}/0", keyring.vault)
         self._peers = Peers(self.store.hosts)
@@ -75,10 +85,30 @@ class ControlLine:
 
     def stop(self, invocation_id: str, deliver_before_ms: int | None = None) -> None:
         """Order a stop."""
+        self.client.lpush(self.control_queue, self.stop_envelope(invocation_id, deliver_before_ms))
+
+    def stop_envelope(self, invocation_id: str, deliver_before_ms: int | None = None) -> str:
+        """Return the message that carries a stop."""
         stop = StopOrder(invocation_id=invocation_id, deliver_before_ms=deliver_before_ms or now_ms() + 60_000)
         written = self.writer.stop(stop, [self.instance_id], now_ms())
         parts = stop_parts(written.letter, invoke_id=invocation_id, attempt=1)
-        self.client.lpush(self.control_queue, parts.whole(self.instance_id, written.tokens[self.instance_id]))
+        return parts.whole(self.instance_id, written.tokens[self.instance_id])
+
+    def directive(self, sequence: int, *, signed_by: str | None = None, **fields: Any) -> str:
+        """Send a directive and return the message that carries it; the keys are all that this control plane has."""
+        values = {"issued_at_ms": now_ms(), "keys": self.keyring.public_keys(), **fields}
+        letter, token = self.writer.directive(Directive(sequence=sequence, **values), signed_by)
+        message = directive_parts(letter, sequence=sequence).whole(self.instance_id, token)
+        self.client.lpush(self.control_queue, message)
+        return message
+
+    def wait_refused(self, reason: Refusal, invocation_id: str = "", timeout_s: float = 15) -> Refused:
+        """Return the report that a message was refused, told now or before."""
+
+        def found() -> list[Refused]:
+            return [report for report in self.of(Refused, invocation_id) if report.reason is reason]
+
+        return wait_until(found, timeout_s, f"{reason} of {invocation_id} in {self.reports[-5:]}")[-1]
 
     def read(self) -> list[Any]:
         """Return all reports so far."""
