@@ -185,6 +185,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "invoke_command": {"command_id": "@command", "instance_ids": ["web-1"]},
     "retry_invocation": {"invoke_id": "@invocation"},
     "stop_invocation": {"invoke_id": "@invocation"},
+    "describe_schedules": {"invoke_id": "@schedule"},
+    "describe_schedule_runs": {"invoke_id": "@schedule"},
+    "preview_schedule": {"frequency": "rate(5m)"},
+    "pause_schedule": {"invoke_id": "@schedule"},
+    "resume_schedule": {"invoke_id": "@schedule"},
+    "modify_invocation_attribute": {"invoke_id": "@schedule", "frequency": "rate(5m)"},
     "describe_invocations": {"instance_id": "web-1"},
     "describe_invocation": {"invoke_id": "@invocation"},
     "invocation_status": {"invoke_id": "@invocation"},
@@ -231,7 +237,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "dead_reports": {},
     "drop_dead_reports": {},
 }
-"""A call of each verb that needs something: `@command` and `@invocation` are such as exist."""
+"""A call of each verb that needs something: `@command`, `@invocation` and `@schedule` are such as exist."""
 
 
 @pytest.mark.parametrize(
@@ -244,8 +250,9 @@ def test_verb_is_refused_to_whoever_may_do_nothing_and_that_is_told(
     host("web-1")
     command = plane.dispatcher.create_command(name="x", command_content="id").command_id
     invocation = plane.dispatcher.run_command(command_content="id", instance_ids=["web-1"])
+    schedule = plane.dispatcher.run_command(command_content="id", instance_ids=["web-1"], frequency="rate(1h)")
     nobody = principal(statement("ecs:DescribeTags"))
-    stand_ins = {"@command": command, "@invocation": invocation.invoke_id}
+    stand_ins = {"@command": command, "@invocation": invocation.invoke_id, "@schedule": schedule.invoke_id}
     arguments = {key: stand_ins.get(str(value), value) for key, value in EXAMPLES[name].items()}
     if name == "retry_invocation":
         arguments["only"] = ["Pending"]

@@ -11,9 +11,9 @@ from fleethand_common.states import InstanceStatus
 from fleethand_dispatcher import keys
 from fleethand_dispatcher.aggregator import Aggregator
 from fleethand_dispatcher.dispatcher import Dispatcher
-from fleethand_dispatcher.invocation_records import Group
 from fleethand_dispatcher.keyring import Keyring, KeyringError, new_signing_key
 from fleethand_dispatcher.letter_writer import Written
+from fleethand_dispatcher.recording import Group, Recording
 from scripted_host import ScriptedHost
 from time_travel import make_offline
 from waiting import wait_until
@@ -164,14 +164,9 @@ def test_invocation_that_is_recorded_keeps_its_letter_and_tokens(plane, host: Ca
     head = plane.store.invocations.head(invocation.invoke_id)
     group = Group(instances=["host-1"], status=InstanceStatus.PENDING, row="{}", open=True, watch_at=1, event=None)
 
-    assert not plane.store.invocations.create(
-        invocation.invoke_id,
-        snapshot=b"{}",
-        order=b"{}",
-        written=Written(b"{}", {"host-1": "token"}),
-        times={"created_at": 1, "deliver_before": 1},
-        groups=[group],
-    )
+    times = {"created_at": 1, "deliver_before": 1}
+    recording = Recording(b"{}", b"{}", Written(b"{}", {"host-1": "token"}), times, [group])
+    assert not plane.store.invocations.create(invocation.invoke_id, recording)
 
     assert head == plane.store.invocations.head(invocation.invoke_id)
     first.beat(hello=True)

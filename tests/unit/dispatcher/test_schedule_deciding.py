@@ -37,7 +37,8 @@ def definition(frequency: str = "rate(1m)", paused_at: int | None = None, **poli
     )  # fmt: skip
     return Definition(
         id="t-1", created_at=BEGIN_MS, snapshot=snapshot, parameters={}, aim=Aim(all_instances=True),
-        policy=Policy(**policy), permit=OPERATORS, parameter_names=[], parameter_rules=[], kept=False, paused_at=paused_at,
+        policy=Policy(**policy), permit=OPERATORS, parameter_names=[], parameter_rules=[], kept=False,
+        paused_at=paused_at,
     )  # fmt: skip
 
 
