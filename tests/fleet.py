@@ -103,10 +103,14 @@ class Fleet:
         """Enrol a host that the test plays itself."""
         return ScriptedHost(client, provision(self.server.url, self.keyring, instance_id))
 
-    def beat(self, name: str = "beat") -> Program:
-        """Start a beat with Celery's own command."""
+    def beat(self, name: str = "beat", *, environ: Mapping[str, str] | None = None) -> Program:
+        """Start a beat with Celery's own command.
+
+        Args:
+            environ: other variables.
+        """
         argv = (sys.executable, "-P", "-m", "celery", "-A", "fleethand_dispatcher.celery_app", "beat", "-l", "INFO")
-        return self.programs.start(*argv, name=name, environ=self.environ(Role.BEAT))
+        return self.programs.start(*argv, name=name, environ={**self.environ(Role.BEAT), **(environ or {})})
 
     def started(self, *instance_ids: str, **settings: Any) -> "Fleet":
         """Start an aggregator and these workers, and wait until the control plane has heard of them."""

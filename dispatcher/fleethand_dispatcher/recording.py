@@ -77,7 +77,7 @@ def _plain(seal: InvocationSeal, invoke_id: str, group: Group) -> dict[str, obje
         "instances": group.instances,
         "status": group.status,
         "row": group.row,
-        "marks": seal.marks(invoke_id, group.instances, row_decoder.decode(group.row)),
+        "marks": [] if group.open else seal.marks(invoke_id, group.instances, row_decoder.decode(group.row)),
         "open": group.open,
         "repeating": group.repeating,
         "watch_at": group.watch_at or False,

@@ -11,7 +11,7 @@ from typing import Any
 
 from celery.beat import Scheduler
 
-from fleethand_common.clock import elapsed_s
+from fleethand_common.clock import elapsed_s, wall_ms
 from fleethand_common.errors import FleethandError
 from fleethand_dispatcher.celery_app import settings_from_environment
 from fleethand_dispatcher.connection import connect, guarded
@@ -50,7 +50,7 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
         self._keyring = Keyring.load(self._settings.keys_path())
         url = self._settings.server_url()
         self._store = Store.at(url, self._keyring.vault)
-        self._keyring.signer(self._store.now_ms())  # without a key to sign with, no schedule could run
+        self._keyring.signer(wall_ms())  # without a key to sign with, no schedule could run
         # a connection of its own: a signal gives the lease back in the middle of whatever the other one does
         self._lease = Lease(connect(url))
         self._engine = Engine(self._store, self._settings, self._keyring)
