@@ -300,23 +300,32 @@ def messages_page() -> Iterator[str]:
     yield from ("# Messages", "", "Orders go down, reports come up; all are JSON in UTF-8.")
     yield f"The protocol's version is {module.PROTOCOL_VERSION}, the field `version` of every message."
     yield "A field without a default must be there; an unknown field makes a message unreadable."
-    yield "An unreadable order is dropped and logged on the host; an unreadable report is set aside and shown by"
-    yield "`fleethand report dead`."
+    yield "An order that is not genuine, or that nobody can read, is refused, logged and reported by the host."
+    yield "An unreadable report is set aside and shown by `fleethand report dead`."
     yield from ("", "## The envelope of an order", "")
     yield "An order travels as a Celery message, protocol 2, JSON, in a Redis list of its own for each host,"
-    yield "`fleethand:host:<instance id>:orders`; a stop in `…:control`."
-    yield f"Its task is `{module.EXECUTE_TASK}` or `{module.STOP_TASK}`, its only argument `order`, and its id"
-    yield "`<invocation id>.<instance id>`, so that an order that is sent again is the same task."
+    yield "`fleethand:host:<instance id>:orders`; a stop and a directive in `…:control`."
+    yield f"Its task is `{module.EXECUTE_TASK}`, `{module.STOP_TASK}` or `{module.DIRECTIVE_TASK}`."
+    yield "Its only argument is `order`, a `Letter`."
+    yield "Its id is `<invocation id>.<instance id>`, so that an order that is sent again is the same task."
     yield "What differs from host to host is in the headers:"
-    yield f"`{module.INSTANCE_HEADER}`, and `{module.ATTEMPT_HEADER}`, which counts how often it was sent."
+    yield f"`{module.INSTANCE_HEADER}`, `{module.ATTEMPT_HEADER}`, which counts how often it was sent, and"
+    yield f"`{module.TOKEN_HEADER}`, in Base64: a `Token`, sealed for the host if the letter is."
+    yield "The letter's `sealed` is the JSON of an `ExecutionOrder`, encrypted under the token's key."
+    yield "Its `plain` is the JSON of a `StopOrder` or a `Directive`."
+    yield "The signature is over the kind of message, the digest of that JSON, and the audience of up to 16 hosts;"
+    yield "a directive's audience is `*`."
     yield from ("", "## The envelope of a report", "")
     yield "One element of the Redis list `fleethand:reports`: a `SealedReport`, as JSON; its `from` is the instance,"
     yield "its `sealed` a report, sealed under the key that this instance shares with the control plane, in Base64."
     yield "The report inside has a field `kind`: `accepted`, `started`, `output`, `finished`, `heartbeat` or `refused`."
     yield "What does not open, or speaks for another instance, is a forgery: it is counted and changes nothing."
     yield from ("", "## Fields", "")
-    yield from ("Every report has `version` and `instance_id`; those on an execution have `invocation_id`.", "")
-    for definition in _classes("fleethand_common.messages").values():
+    yield from (
+        "Every report has `version` and `instance_id`; all but a heartbeat and `refused` must have `invocation_id`.",
+        "",
+    )
+    for definition in (*_classes("fleethand_common.messages").values(), *_classes("fleethand_common.letters").values()):
         if not definition.name.startswith("_"):
             yield from _fields_table(definition)
 

@@ -18,6 +18,7 @@ from fleethand_dispatcher.models import (
     InvocationEvent,
     InvocationRecord,
     InvocationResult,
+    ManagedInstance,
     Page,
     Rendering,
     SecurityCount,
@@ -142,6 +143,9 @@ class FakeDispatcher:
         self.raises: Exception | None = None
         self.commands = [command("deploy")]
         self.instances = [instance("web-2", online=False), instance("web-1")]
+        self.managed = [
+            ManagedInstance(instance_id="mi-1", instance_name="shop-001", connected=False, registration_time=AT)
+        ]
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
     def __enter__(self) -> "FakeDispatcher":
@@ -228,6 +232,10 @@ class FakeDispatcher:
         self._called("describe_instances", **arguments)
         ids = arguments.get("instance_ids", ())
         return Page(items=[row for row in self.instances if not ids or row.instance_id in ids])
+
+    def describe_managed_instances(self, **arguments: Any) -> Page[ManagedInstance]:
+        self._called("describe_managed_instances", **arguments)
+        return Page(items=[row for row in self.managed if row.instance_id in arguments["instance_ids"]])
 
     def describe_invocations(self, **arguments: Any) -> Page[InvocationRecord]:
         self._called("describe_invocations", **arguments)

@@ -40,13 +40,11 @@ def test_activation_is_listed_without_its_code(dispatcher: Dispatcher) -> None:
 
 
 def test_nothing_of_an_activation_can_be_read_in_redis(dispatcher: Dispatcher, redis_url: str) -> None:
-    """Neither code, prefix, tags nor networks; not even with a client token, which must answer alike later."""
-    made = dispatcher.create_activation(
-        instance_name="shopfront", tags={"tier": "gold"}, ip_address_range="10.77.0.0/16", client_token="once"
-    )
+    """Neither code, tags nor networks; not even with a client token, which must answer alike later."""
+    made = dispatcher.create_activation(tags={"tier": "gold"}, ip_address_range="10.77.0.0/16", client_token="once")
     text = dump_of(redis_url)
 
-    for secret in (made.activation_code, "shopfront", "gold", "10.77.0.0"):
+    for secret in (made.activation_code, "gold", "10.77.0.0"):
         assert secret.encode() not in text
 
 

@@ -124,32 +124,6 @@ def test_outcome_arrives_when_the_server_was_full(
         assert worker.is_running
 
 
-HOST_RULES = (
-    "-@all", "+ping", "+hello", "+client|setname", "+client|unblock", "+brpop", "+lpush", "+rpush", "+publish", "+time",
-    "~fleethand:host:host-1:orders", "~fleethand:host:host-1:control", "%W~fleethand:reports",
-    "&/0.celeryev/worker.*", "&/0.celeryev/task.*",
-)  # fmt: skip
-"""All that a host needs of the server."""
-
-
-def test_host_needs_few_rights_when_it_has_a_user_of_its_own(
-    worker_process: StartWorker, own_server: Server, keyring: Keyring
-) -> None:
-    """One user per host can do what a host does, and nothing is denied meanwhile."""
-    with own_server.client() as client:
-        client.execute_command("ACL", "SETUSER", "host-1", "reset", "on", ">pw", *HOST_RULES)
-        url = f"redis://host-1:pw@127.0.0.1:{own_server.port}/0"
-        worker = worker_process(redis_url=url, enrol_at=own_server.url, heartbeat_interval_s=0.2)
-        line = ControlLine(client, keyring)
-        line.wait_for_hello()
-        line.order("t-acl", "echo allowed")
-        assert line.outcome("t-acl").output == "allowed\n"
-        assert worker.stop() == 0
-        denied = {entry["object"] for entry in client.acl_log()}
-        assert denied <= {"client|setinfo"}, denied
-        assert "pw" not in worker.output()
-
-
 def test_worker_waits_for_the_server_and_can_be_ended_meanwhile(
     worker_process: StartWorker, programs: Programs, own_server: Server, keyring: Keyring
 ) -> None:

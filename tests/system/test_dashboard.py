@@ -17,6 +17,7 @@ import pytest
 
 from fleethand_dispatcher import Dispatcher
 from fleethand_dispatcher.celery_app import make_app
+from fleethand_dispatcher.keyring import Keyring
 from fleethand_dispatcher.settings import Settings
 from processes import BIN, Program, Programs
 from servers import Server, free_port
@@ -91,9 +92,9 @@ def start_dashboard(programs: Programs) -> StartDashboard:
 
 
 @pytest.fixture
-def dispatcher(redis_url: str) -> Iterator[Dispatcher]:
+def dispatcher(redis_url: str, keyring: Keyring) -> Iterator[Dispatcher]:
     """The Python API."""
-    with Dispatcher(redis_url) as dispatcher:
+    with Dispatcher(redis_url, keyring=keyring) as dispatcher:
         yield dispatcher
 
 
@@ -161,6 +162,7 @@ def test_dashboard_is_right_again_after_a_worker_and_the_server_were_killed(
     worker_process: Callable[..., Program],
     control_plane: Callable[..., Program],
     own_server: Server,
+    keyring: Keyring,
 ) -> None:
     """Neither restart needs one of the dashboard."""
     url = own_server.url
@@ -168,7 +170,7 @@ def test_dashboard_is_right_again_after_a_worker_and_the_server_were_killed(
     control_plane(redis_url=url)
     options = {"redis_url": url, "heartbeat_interval_s": 1, "reconnect_jitter_s": 0}
     worker = worker_process("host-1", **options)
-    with Dispatcher(url) as dispatcher:
+    with Dispatcher(url, keyring=keyring) as dispatcher:
         wait_until(lambda: dispatcher.describe_instances(online=True).items, 20, "the host")
 
         def shown(name: str) -> None:

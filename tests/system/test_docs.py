@@ -71,5 +71,5 @@ def test_every_block_that_is_not_run_says_why() -> None:
     assert len(skipped) <= NOT_RUN_MAX, skipped
 
 
-NOT_RUN_MAX = 12
+NOT_RUN_MAX = 14
 """Raise it only for a block that cannot be run here: another machine, a container engine, root."""

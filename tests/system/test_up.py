@@ -177,16 +177,28 @@ def running(command: str) -> bool:
 
 def test_up_that_fails_shows_the_log_and_leaves_nothing(machine: Machine) -> None:
     """A worker that cannot start ends the start."""
+    (machine.data / "workers" / "local-1").mkdir(parents=True)
+    (machine.data / "workers" / "local-1" / "hybrid").write_text("in the way")
+
+    done = machine.run("up", "--workers", "1", "--no-dashboard")
+
+    assert 1 == done.returncode
+    assert "local-1 ends again and again" in done.stderr
+    assert "hybrid" in done.stderr
+    assert [] == machine.left()
+    assert machine.status()["running"] is False
+
+
+def test_up_says_which_worker_cannot_be_given_an_identity(machine: Machine) -> None:
+    """What lies in the way of its state folder is named."""
     (machine.data / "workers").mkdir(parents=True)
     (machine.data / "workers" / "local-1").write_text("in the way")
 
     done = machine.run("up", "--workers", "1", "--no-dashboard")
 
     assert 1 == done.returncode
-    assert "local-1 ends again and again" in done.stderr
-    assert "state directory" in done.stderr
+    assert "cannot give local-1 an identity" in done.stderr
     assert [] == machine.left()
-    assert machine.status()["running"] is False
 
 
 def test_down_and_status_of_nothing_say_so(machine: Machine) -> None:

@@ -64,7 +64,7 @@ class Channel(_KombuChannel):  # type: ignore[misc]
         try:
             return super()._brpop_read(**options)
         except ValueError as error:
-            logger.error("event=message_dropped reason=not-json error=%s", type(error).__name__)
+            _tell_dropped(f"not JSON, {type(error).__name__}")
             return True
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class Transport(_KombuTransport):  # type: ignore[misc]
             super()._deliver(message, queue)
         except Exception as error:  # noqa: BLE001 - whatever a message can do, it must not end the worker
             # Not the error's text: it can hold the message, which can hold a script.
-            logger.error("event=message_dropped reason=malformed error=%s", type(error).__name__)
+            _tell_dropped(f"malformed, {type(error).__name__}")
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Register as kombu does, but for what is not needed here."""
@@ -121,8 +121,21 @@ class Transport(_KombuTransport):  # type: ignore[misc]
             getattr(self.cycle, name).cancel()
 
 
-def install() -> None:
-    """Make this process use our transport for Redis URLs."""
+_on_dropped: list[Callable[[str], None]] = []
+
+
+def _tell_dropped(reason: str) -> None:
+    for tell in _on_dropped:
+        tell(reason)
+
+
+def install(on_dropped: Callable[[str], None]) -> None:
+    """Make this process use our transport for Redis URLs.
+
+    Args:
+        on_dropped: is told of each message that is none, with a reason that holds nothing of it.
+    """
+    _on_dropped[:] = [on_dropped]
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
 

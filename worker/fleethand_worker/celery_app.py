@@ -14,6 +14,7 @@ from celery.worker.worker import WorkController
 from kombu.entity import Exchange, Queue
 
 from fleethand_common import celery_config, messages, tls
+from fleethand_common.messages import Refusal
 from fleethand_worker import broker
 from fleethand_worker.admission import Admission
 from fleethand_worker.broker import BrokerLine
@@ -101,8 +102,8 @@ class HostApp(Celery):  # type: ignore[misc]
 
 def make_app(settings: WorkerSettings) -> HostApp:
     """Return the app of the host that *settings* describe; its parts are still to be set."""
-    broker.install()
     app = HostApp("fleethand", set_as_current=True, fixups=[])
+    broker.install(lambda reason: app.refusals.tell(Refusal.UNSIGNED, f"this is no message: {reason}"))
     app.conf.update(_configuration(settings))
     app.reconnect_jitter_s = settings.reconnect_jitter_s
     _add_tasks(app)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fleethand_common.credentials import PROVISION_FILE, encode_provision
+from fleethand_common.errors import FleethandError
 from fleethand_dispatcher.connection import guarded
 from fleethand_dispatcher.enrolment import Enrolment
 from fleethand_dispatcher.keyring import Keyring, write_secret
@@ -16,6 +17,9 @@ def provision_workers(data: DataDir, names: Sequence[str], port: int, urls: Mapp
 
     Args:
         urls: by which each connects.
+
+    Raises:
+        FleethandError: a state folder cannot be written.
     """
     keyring = Keyring.load(data.keys)
     store = Store.at(data.redis_url(port), keyring.vault)
@@ -26,7 +30,10 @@ def provision_workers(data: DataDir, names: Sequence[str], port: int, urls: Mapp
             if host is not None and (folder / "hybrid" / "identity.json").exists():
                 continue
             provision = enrolment.provision(name, redis_url=urls[name], at_ms=store.now_ms(), name=name)
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_secret(folder / PROVISION_FILE, encode_provision(provision))
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                write_secret(folder / PROVISION_FILE, encode_provision(provision))
+            except OSError as error:
+                raise FleethandError(f"cannot give {name} an identity in {folder}: {error.strerror}") from error
     finally:
         store.close()

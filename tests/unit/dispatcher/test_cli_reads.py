@@ -30,12 +30,14 @@ def test_instance_list_is_tab_separated_in_a_pipe(fake: FakeDispatcher) -> None:
 
 
 def test_instance_show(fake: FakeDispatcher) -> None:
-    """One host, or an error that says it was never seen."""
+    """One host, also one that is enrolled and never started, or an error that says there is none."""
     assert "instance_id" in cli(fake, "instance", "show", "web-1").stdout
+    enrolled = json.loads(cli(fake, "instance", "show", "mi-1", "--json").stdout)
+    assert (enrolled["managed"], enrolled["online"], enrolled["instance_name"]) == (True, False, "shop-001")
     assert json.loads(cli(fake, "instance", "show", "web-2", "--json").stdout)["online"] is False
     shown = cli(fake, "instance", "show", "web-9")
     assert (shown.exit_code, shown.stderr) == (
-        1, "error: cannot find instance 'web-9': it was never seen (InvalidInstance.NotFound)\n"
+        1, "error: cannot find instance 'web-9': it was never enrolled nor seen (InvalidInstance.NotFound)\n"
     )  # fmt: skip
 
 
