@@ -329,7 +329,7 @@ class InvocationRecords:
                 "instances": group.instances,
                 "status": group.status,
                 "row": group.row,
-                "marks": self.seal.marks(invoke_id, group.instances, row_decoder.decode(group.row)),
+                "marks": self._marks(invoke_id, group),
                 "open": group.open,
                 "watch_at": group.watch_at or False,
                 "event": group.event or False,
@@ -338,6 +338,9 @@ class InvocationRecords:
             if group.instances
         ]
         return msgspec.json.encode(plain)
+
+    def _marks(self, invoke_id: str, group: Group) -> list[str]:
+        return [] if group.open else self.seal.marks(invoke_id, group.instances, row_decoder.decode(group.row))
 
     def _decode_head(self, invoke_id: str, values: Sequence[bytes | None]) -> Head | None:
         sealed, created_at, deliver_before, total, unfinished, stop_at, finished_at = values[:7]
