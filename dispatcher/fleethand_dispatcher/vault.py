@@ -6,6 +6,7 @@ place of another, as each is bound to its kind and name (XChaCha20-Poly1305 with
 
 import base64
 import hashlib
+import hmac
 import os
 from collections.abc import Sequence
 
@@ -85,7 +86,7 @@ class Vault:
 
     def is_mark(self, mark: str, *parts: object) -> bool:
         """Tell whether `mark` made *mark* for these *parts*, under any of the keys."""
-        return any(mark == self._mark(key, parts) for key in self._keys.values())
+        return any(hmac.compare_digest(mark.encode(), self._mark(key, parts).encode()) for key in self._keys.values())
 
     def _seal(self, kind: str, name: str, data: bytes, nonce: bytes) -> bytes:
         text = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(data, _label(kind, name), nonce, self._current)

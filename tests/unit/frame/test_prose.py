@@ -80,3 +80,18 @@ def test_services_start_programs_that_exist(page: Path) -> None:
     programs = re.findall(r"^ExecStart=\S*/bin/(\S+)", page.read_text(), re.MULTILINE)
 
     assert not [name for name in programs if not (Path(sys.executable).parent / name).exists()]
+
+
+def test_every_threat_is_played_by_a_test_that_exists() -> None:
+    """What the page on security promises is not a wish: each line of its table names its tests."""
+    page = (ROOT / "docs/explanation/security.md").read_text()
+    table = page.split("## Who can do what")[1].split("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+
+    assert not [row for row in rows if not re.search(r"`test_\w+`", row)]
+    assert not [name for name in re.findall(r"`(test_\w+)`", page) if name not in there]
