@@ -104,12 +104,21 @@ class ManagedInstances:
         return shown
 
     def _end_rows(self, instance_id: str) -> None:
-        """End what had not ended on a host that is gone; nobody will hear of it any more."""
+        """End what had not ended on a host that is gone; nobody will hear of it any more.
+
+        A schedule goes on without it: its run there is ended, and the next ones end as soon as they are made.
+        """
         for invoke_id in self._store.invocations.unfinished_on(instance_id):
             row = self._store.invocations.row(invoke_id, instance_id)
-            while row is not None and row.status not in TERMINAL:
-                self._store.invocations.apply({invoke_id: [(_ended(instance_id, row, self._store.now_ms()), "")]})
-                row = self._store.invocations.row(invoke_id, instance_id)
+            is_schedule = row is not None and row.cycle is not None
+            for each in self._store.schedules.active(invoke_id) if is_schedule else [invoke_id]:
+                self._end_row(each, instance_id)
+
+    def _end_row(self, invoke_id: str, instance_id: str) -> None:
+        row = self._store.invocations.row(invoke_id, instance_id)
+        while row is not None and row.status not in TERMINAL:
+            self._store.invocations.apply({invoke_id: [(_ended(instance_id, row, self._store.now_ms()), "")]})
+            row = self._store.invocations.row(invoke_id, instance_id)
 
     def _read(self, instance_ids: Sequence[str]) -> list[ManagedInstance]:
         since_ms = self._store.now_ms() - self._settings.online_within_s * 1000
