@@ -23,7 +23,7 @@ local groups, occurrence, how = cjson.decode(ARGV[4]), cjson.decode(ARGV[6]), cj
 -- A time that a freeze held back has a row already, which a run that makes up for it replaces. Whatever else is known
 -- makes no run; the last time of a schedule ends it also then.
 local known = redis.call('HGET', runs, id)
-local is_made_up = known and occurrence.outcome == 'fired' and cjson.decode(known).outcome == 'held back'
+local is_made_up = known and how.run.outcome == 'fired' and cjson.decode(known).outcome == 'held back'
 local is_known = known and not is_made_up
 if redis.call('EXISTS', run_head) == 1 or (is_known and not how.over) then return { 0, {}, {} } end
 if is_known then groups = {} end
