@@ -132,6 +132,10 @@ _COMMANDS = "ecs:DescribeCommands"
 _ACTIVATIONS = "ecs:DescribeActivations"
 
 
+_NOT_YET_ONE = Names(lambda arguments: () if arguments["invoke_id"] else ("schedule/*",), "schedule/*")
+"""What could become a schedule; one that is there is seen by its instances."""
+
+
 def _change(action: str, on: Names, *tells: str) -> Verb:
     return Verb(needs=(Need(action, on),), changes=True, tells=tells)
 
@@ -185,7 +189,7 @@ VERBS: dict[str, Verb] = {
     # schedules
     "describe_schedules": Verb(invocation=_SCHEDULES, shows=_schedules),
     "describe_schedule_runs": Verb(invocation=_SCHEDULES),
-    "preview_schedule": Verb(needs=(Need(_SCHEDULES, always("schedule/*")),), invocation=_SCHEDULES),
+    "preview_schedule": Verb(needs=(Need(_SCHEDULES, _NOT_YET_ONE),), invocation=_SCHEDULES),
     "pause_schedule": Verb(alters="fleethand:PauseSchedule"),
     "resume_schedule": Verb(alters="fleethand:ResumeSchedule"),
     "modify_invocation_attribute": Verb(alters="ecs:ModifyInvocationAttribute"),

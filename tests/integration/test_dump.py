@@ -7,6 +7,7 @@ from typing import Any
 
 import redis
 
+from beat import Beat, next_time, row, run_through
 from enrolled import provision
 from fleethand_dispatcher.keyring import Keyring
 from scripted_host import ScriptedHost
@@ -119,3 +120,36 @@ def test_dump_of_the_server_holds_no_secret(
         if any(form in held for form in forms(secret))
     }
     assert set() == found
+
+
+def test_dump_of_the_server_holds_no_secret_of_a_schedule(
+    make_plane: Callable[..., Any], own_server: Server, keyring: Keyring
+) -> None:
+    """Neither its definition, nor its runs, nor what it says of its last one: only when it is due, and how it went."""
+    plane = make_plane(redis_url=own_server.url)
+    with own_server.client() as client, redis.Redis.from_url(own_server.url) as reader:
+        host = ScriptedHost(client, provision(own_server.url, keyring, "host-1"))
+        host.beat(hello=True)
+        plane.settle()
+        invocation = plane.dispatcher.run_command(
+            command_content="echo a-line-of-the-script {{a_parameters_name}}",
+            enable_parameter=True,
+            parameters={"a_parameters_name": "a-secret-value"},
+            working_dir="/a-working-directory",
+            username="a-user-name",
+            instance_ids=["host-1"],
+            frequency="rate(61m)",
+        )
+        waiting = b"\n".join(dump(reader))
+        Beat(plane.store, plane.settings, keyring).at(next_time(plane, invocation))
+        run_through(plane, host, output="a-line-of-the-kept-output")
+        over = b"\n".join(dump(reader))
+        assert row(invocation).output == "a-line-of-the-kept-output"
+
+    assert invocation.invoke_id.encode() in waiting
+    assert set() == {
+        secret
+        for secret in (*SECRETS, "rate(61m)")
+        for held in (waiting, over)
+        if any(form in held for form in forms(secret))
+    }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fleethand_common.errors import RequestError
 from fleethand_dispatcher.cli import options, shapes, tables
 from fleethand_dispatcher.cli.lookup import pages
 from fleethand_dispatcher.cli.options import invocation_id
@@ -55,6 +56,8 @@ def list_(session: Session, /, *, as_json: bool) -> None:
 
 def _row(item: "Schedule") -> tuple[object, ...]:
     status = "paused" if item.paused_time else item.invocation_status
+    if not item.authentic:
+        status = "altered"
     last = item.last_run.outcome if item.last_run else ""
     what = item.command_name or (item.command_content.strip().splitlines() or [""])[0][:60]
     return item.invoke_id, status, item.frequency, shapes.time_text(item.next_time), item.runs, last, what
@@ -82,6 +85,8 @@ def show(session: Session, /, *, ident: str, runs: int, as_json: bool) -> None:
             return
         fields = shapes.plain(known[0] if known else dispatcher.describe_invocation(ident))
     fields["counts"] = ", ".join(counted(known[0].counts)) if known else fields["counts"]
+    if fields.pop("authentic", True) is False:
+        click.echo("Its definition was altered in Redis: it does not fire. Stop it and make it again.", err=True)
     tables.print_fields((name, value) for name, value in fields.items() if name != "last_run" and value is not False)
     if rows:
         click.echo()
@@ -206,8 +211,13 @@ def stop(session: Session, /, *, ident: str, instances: tuple[str, ...], as_json
 
 
 def print_scheduled(dispatcher: "Dispatcher", invoke_id: str, *, as_json: bool) -> None:
-    """Print what a call made that begins a schedule: the id on stdout, the next runs beside it."""
-    upcoming = dispatcher.preview_schedule(invoke_id=invoke_id, count=3)
+    """Print what a call made that begins a schedule: the id on stdout, and the next runs for whoever may see them."""
+    try:
+        upcoming = dispatcher.preview_schedule(invoke_id=invoke_id, count=3)
+    except RequestError as error:
+        if error.code != "Forbidden.RAM":
+            raise
+        upcoming = []
     if as_json:
         shapes.print_json({"invocation_id": invoke_id, "invocation_status": "Scheduled", "upcoming": upcoming})
         return

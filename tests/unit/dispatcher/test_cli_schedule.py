@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fake_dispatcher import AT, COMMAND_ID, INVOKE_ID, FakeDispatcher, cli, result
+from fleethand_dispatcher.api_errors import refusal
 from fleethand_dispatcher.models import Schedule, ScheduledRun, UpcomingRun
 
 RUN_ID = f"{INVOKE_ID}.1769903999000"
@@ -176,3 +177,26 @@ def test_pause_resume_and_stop_reach_the_dispatcher(fake: FakeDispatcher) -> Non
         "preview_schedule",
         "stop_invocation",
     ]
+
+
+def test_schedule_that_was_altered_is_shown_as_such(fake: FakeDispatcher) -> None:
+    """It does not fire, so the list and the page must not look as if it did."""
+    fake.schedules = [a_schedule(authentic=False)]
+
+    listed, shown = cli(fake, "schedule", "list"), cli(fake, "schedule", "show", INVOKE_ID)
+
+    assert "altered" in listed.stdout
+    assert "altered in Redis: it does not fire" in shown.stderr
+
+
+def test_schedule_is_made_by_whoever_may_not_see_its_next_runs(fake: FakeDispatcher, monkeypatch) -> None:
+    """The id is printed all the same."""
+
+    def denied(**_: object) -> None:
+        raise refusal("Forbidden.RAM", "no")
+
+    monkeypatch.setattr(fake, "preview_schedule", denied)
+
+    ran = cli(fake, "run", "--all", "--rate", "5m", "--", "true")
+
+    assert (ran.exit_code, ran.stdout, ran.stderr) == (0, f"{INVOKE_ID}\n", "")
