@@ -117,7 +117,7 @@ _BEAT = (
     ),
     Grant(("zrangebyscore", "zrem"), keys=(keys.INVOCATIONS,)),
     Grant(("get", "incrby", "decrby"), keys=(keys.RESULTS,)),
-    Grant(("hgetall", "hmget", "zmscore", "zrange", "zrem", "hdel"), keys=_SIGHTINGS),
+    Grant(("hgetall", "hmget", "hscan", "zmscore", "zrange", "zrem", "hdel"), keys=_SIGHTINGS),
     Grant(("get", "hmget"), read=_ENROLLED),
     Grant(("get", "hget", "hgetall"), read=(keys.PRINCIPALS, keys.PRINCIPALS_VERSION, keys.POLICIES)),
     Grant(("zrangebyscore",), read=(keys.DIRECTIVES,)),
