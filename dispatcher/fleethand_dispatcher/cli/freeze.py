@@ -1,14 +1,21 @@
 """`fleethand freeze` and `unfreeze`: stop all starts on the fleet, and let them go on."""
 
+import time
 from typing import TYPE_CHECKING
 
 import click
 
+from fleethand_common.clock import elapsed_s
 from fleethand_dispatcher.cli import options, shapes
 from fleethand_dispatcher.cli.session import FleethandCommand, Session, pass_session
 
 if TYPE_CHECKING:
+    from fleethand_dispatcher import Dispatcher
     from fleethand_dispatcher.trust_models import FreezeStatus
+
+CONFIRM_S = 2.0
+"""How long to wait until every host that is online has said that it follows."""
+_LOOK_S = 0.05
 
 
 @click.command(cls=FleethandCommand)
@@ -25,7 +32,7 @@ def freeze(session: Session, /, *, reason: str, status: bool, as_json: bool) -> 
       fleethand freeze --status
     """
     with session.open() as dispatcher:
-        found = dispatcher.freeze_status() if status else dispatcher.freeze(reason)
+        found = dispatcher.freeze_status() if status else _confirmed(dispatcher, dispatcher.freeze(reason))
     _print(found, as_json=as_json)
 
 
@@ -40,8 +47,17 @@ def unfreeze(session: Session, /, *, as_json: bool) -> None:
       fleethand unfreeze
     """
     with session.open() as dispatcher:
-        found = dispatcher.unfreeze()
+        found = _confirmed(dispatcher, dispatcher.unfreeze())
     _print(found, as_json=as_json)
+
+
+def _confirmed(dispatcher: "Dispatcher", found: "FreezeStatus") -> "FreezeStatus":
+    """Return how things stand once all hosts follow, or after a while: each of them says so as soon as it does."""
+    until_s = elapsed_s() + CONFIRM_S
+    while found.hosts_frozen != (found.hosts if found.frozen else 0) and elapsed_s() < until_s:
+        time.sleep(_LOOK_S)
+        found = dispatcher.freeze_status()
+    return found
 
 
 def _print(found: "FreezeStatus", *, as_json: bool) -> None:

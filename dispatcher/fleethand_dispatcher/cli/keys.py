@@ -122,5 +122,6 @@ def _print(row: "SigningKeyRecord", *, as_json: bool) -> None:
 def _row(row: "SigningKeyRecord") -> tuple[object, ...]:
     state = "revoked" if row.revoked_time else "signs" if row.signs else "valid"
     held = "a program" if row.signer_command else "a file"
-    times = shapes.time_text(row.not_before_time), shapes.time_text(row.revoked_time)
+    since = shapes.time_text(row.not_before_time) if row.not_before_time.timestamp() > 0 else "the beginning"
+    times = since, shapes.time_text(row.revoked_time)
     return row.name, row.key_id, state, *times, held, f"{row.hosts} of {row.hosts_enrolled}"

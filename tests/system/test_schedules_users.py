@@ -1,14 +1,16 @@
-"""Schedules under the least rights that work: each part as its own Redis user; the fleet fails if one is refused."""
+"""What is done for schedules, each part under its own Redis user: `Fleet` fails a test in which one was refused."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import redis
 
-from beat import EVERY_MINUTE, LEASE_MS, MINUTE, AnyTime, next_time, outcomes
+from beat import EVERY_MINUTE, LEASE_MS, MINUTE, AnyTime, next_time
 from fleet import Fleet, FleetFactory
 from fleethand_common.messages import ExecutionOrder
-from fleethand_dispatcher import keys
+from fleethand_dispatcher import Dispatcher, keys
 from fleethand_dispatcher.aggregator import Aggregator
+from fleethand_dispatcher.invocation import Invocation
 from fleethand_dispatcher.lease import Lease
 from fleethand_dispatcher.managed_instances import ManagedInstances
 from fleethand_dispatcher.redis_roles import Role
@@ -18,6 +20,74 @@ from fleethand_dispatcher.scheduling.firing import Engine
 from fleethand_dispatcher.store import Store
 from scripted_host import ScriptedHost
 from waiting import wait_until
+
+EVERY_TEN_SECONDS = "0/10 * * * * ? * UTC"
+
+
+def soon(fleet: Fleet, seconds: int) -> str:
+    """Return the frequency of one run in so many seconds."""
+    return f"at({datetime.fromtimestamp(fleet.store.now_ms() // 1000 + seconds, UTC):%Y-%m-%d %H:%M:%S})"
+
+
+def outcomes(invocation: Invocation) -> list[tuple[str, str]]:
+    """Return how each run of a schedule was decided, and why, the oldest first."""
+    return [(run.outcome, run.reason) for run in reversed(invocation.runs())]
+
+
+def test_beat_is_refused_nothing_whatever_a_schedule_asks_for(fleet: Fleet) -> None:
+    """Targets of every kind, a principal's schedule, zones of the hosts, a blackout, overlaps, ends of every kind."""
+    fleet.started("host-1", tags="env=prod")
+    fleet.worker("host-2", tags="env=test", environ={"TZ": "Europe/Berlin"})
+    fleet.wait_online("host-1", "host-2")
+    fleet.beat()
+    key = fleet.dispatcher.create_principal(name="ops", policies=["FleethandFullAccess"]).api_key
+    today = datetime.fromtimestamp(fleet.store.now_ms() / 1000, UTC)
+    closed = f"{today - timedelta(days=1):%Y-%m-%d %H:%M}/{today + timedelta(days=1):%Y-%m-%d %H:%M} UTC"
+
+    def schedule(dispatcher: Dispatcher = fleet.dispatcher, **arguments: Any) -> Invocation:
+        values = {"command_content": "echo run", "frequency": soon(fleet, 4), "timeout_s": 5, **arguments}
+        return dispatcher.run_command(**values)
+
+    with Dispatcher(settings=fleet.settings, keyring=fleet.keyring, api_key=key) as ops:
+        fired = [
+            schedule(all_instances=True),
+            schedule(tags={"env": "prod"}),
+            schedule(names=["*"]),
+            schedule(ops, instance_ids=["host-1"]),
+            schedule(instance_ids=["host-1"], frequency=EVERY_TEN_SECONDS, max_runs=1, stop_on_failure=True),
+            schedule(instance_ids=["host-1", "host-2"], frequency="0/10 * * * * ?", max_runs=1),
+        ]
+    held = schedule(all_instances=True, blackout=[closed])
+    slow = {"command_content": "sleep 12", "timeout_s": 20, "frequency": "0/20 * * * * ? * UTC", "max_runs": 2}
+    overlapping = [schedule(instance_ids=["host-1"], overlap=policy, **slow) for policy in ("queue", "parallel")]
+
+    for invocation in fired:
+        wait_until(lambda invocation=invocation: invocation.status == "Success", 60, f"{invocation.invoke_id} to end")
+    assert [outcome for outcome, _ in outcomes(held)] == ["held back"]
+    for invocation in overlapping:
+        wait_until(lambda invocation=invocation: outcomes(invocation), 60, "an overlapping schedule's run")
+        invocation.stop()
+    assert {run for invocation in fired for run, _ in outcomes(invocation)} == {"fired"}
+
+
+def test_beat_is_refused_nothing_when_the_fleet_is_frozen_or_a_schedule_paused(fleet: Fleet) -> None:
+    """A run that is due while the fleet is frozen is held back, with the reason; pausing and resuming work."""
+    fleet.started("host-1")
+    fleet.beat()
+    frozen = fleet.run("echo run", frequency=soon(fleet, 4), timeout_s=5)
+    paused = fleet.run("echo run", frequency=EVERY_TEN_SECONDS, timeout_s=5)
+    fleet.dispatcher.freeze("moving house")
+    fleet.dispatcher.pause_schedule(paused.invoke_id)
+
+    wait_until(lambda: outcomes(frozen), 20, "a run that is held back")
+    wait_until(lambda: outcomes(paused), 30, "a run that is not made")
+    (outcome,) = outcomes(frozen)
+    assert outcome[0] == "held back"
+    assert "moving house" in outcome[1]
+    fleet.dispatcher.unfreeze()
+    fleet.dispatcher.resume_schedule(paused.invoke_id)
+    wait_until(lambda: fleet.result(paused).repeats > 0, 30, "a run after all")
+    paused.stop()
 
 
 class Plane:
@@ -100,7 +170,7 @@ def test_beat_does_all_it_must_under_its_own_user(make_fleet: FleetFactory) -> N
         plane.at(due + 20 * MINUTE)
         plane.run_through()
         assert ending.status == "PartialFailed"
-        assert (outcomes(fleet.dispatcher.invocation(tagged.invoke_id))[-1], outcomes(queued)[-1]) == (
+        assert (outcomes(fleet.dispatcher.invocation(tagged.invoke_id))[-1][0], outcomes(queued)[-1][0]) == (
             "denied",
             "paused",
         )
@@ -113,7 +183,7 @@ def test_schedules_are_made_seen_and_changed_under_the_dispatchers_user(fleet: F
     """Every verb, and one firing of a real beat on a real worker."""
     fleet.started("host-1")
     fleet.beat()
-    invocation = fleet.run("echo run", frequency="0/10 * * * * ? * UTC", timeout_s=5)
+    invocation = fleet.run("echo run", frequency=EVERY_TEN_SECONDS, timeout_s=5)
     other = fleet.run("echo no", frequency="rate(1h)")
 
     wait_until(lambda: fleet.result(invocation).repeats, 20, "a run")
