@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
@@ -122,19 +123,25 @@ class ScheduleRecords:
         pipe.zadd(keys.DUE, {entry_of(definition.id, zone): act for zone, (_, act) in entries.items()})
         pipe.execute()
 
-    def change(self, definition: Definition, entries: Mapping[str, tuple[int, int]]) -> None:
-        """Replace a schedule's definition, also in its invocation, and when it is due; what is under way goes on."""
+    def change(self, definition: Definition, entries: Mapping[str, tuple[int, int]]) -> bool:
+        """Replace a schedule's definition, also in its invocation, and when it is due; what is under way goes on.
+
+        Returns:
+            False if it ended meanwhile. One that was paused meanwhile stays so.
+        """
+        if not self.alter(definition.id, partial(_newer, definition)):
+            return False
         head = keys.invocation(definition.id).head
         pipe = self._client.pipeline(transaction=True)
         for due in self.entries_of(definition.id):
             pipe.zrem(keys.DUE, due.entry)
             pipe.hdel(head, "next:" + due.zone)
-        pipe.hset(keys.SCHEDULES, definition.id, cast("Any", definitions.encode(self._vault, definition)))
         pipe.zadd(keys.DUE, {entry_of(definition.id, zone): act for zone, (_, act) in entries.items()})
         snapshot = self._seal.snapshot(definition.id, msgspec.json.encode(definition.snapshot))
         pipe.hset(head, mapping={"snapshot": snapshot, **_next_fields(entries)})
         pipe.execute()
         self.wake()
+        return True
 
     def join(self, schedule_id: str, row: str, instance_ids: Sequence[str]) -> int:
         """Give more instances a row in a schedule; returns how many had none."""
@@ -174,16 +181,16 @@ class ScheduleRecords:
             for schedule_id, sealed in zip(schedule_ids, raw, strict=True)
         ]
 
-    def alter(self, schedule_id: str, change: Callable[[Definition], Definition]) -> None:
-        """Change a definition in its place, whoever else changes it at this moment; one that is gone stays so."""
+    def alter(self, schedule_id: str, change: Callable[[Definition], Definition]) -> bool:
+        """Change a definition in its place, whoever else changes it at this moment; False if it is gone."""
         while True:
             sealed = cast("bytes | None", self._client.hget(keys.SCHEDULES, schedule_id))
             found = definitions.decode(self._vault, schedule_id, sealed) if sealed else None
             if sealed is None or not isinstance(found, Definition):
-                return
+                return False
             changed = definitions.encode(self._vault, change(found))
             if self._replace(keys=[keys.SCHEDULES], args=[schedule_id, sealed, changed]):
-                return
+                return True
 
     def ids(self) -> list[str]:
         """Return the ids of all living schedules."""
@@ -346,6 +353,10 @@ class ScheduleRecords:
         """Return the ids of all runs in the list."""
         found = cast("list[bytes]", self._client.zrange(keys.invocation(schedule_id).dues, 0, -1))
         return [raw.decode() for raw in found]
+
+
+def _newer(definition: Definition, found: Definition) -> Definition:
+    return msgspec.structs.replace(definition, paused_at=found.paused_at, version=found.version + 1)
 
 
 def entry_of(schedule_id: str, zone: str) -> str:

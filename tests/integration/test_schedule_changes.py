@@ -3,6 +3,7 @@
 import pytest
 
 from beat import EVERY_MINUTE, MINUTE, next_time, row, run_through, schedule
+from fleethand_dispatcher.scheduling.starting import Starter
 from refusals import refused
 
 
@@ -164,3 +165,29 @@ def test_only_a_schedule_that_lives_can_be_changed(plane, host) -> None:
             modify(invoke_id, frequency="rate(5m)")
     with refused("InvalidResourceTag.ConflictWithInstanceIds"):
         modify(tagged.invoke_id, instance_ids=["host-2"])
+
+
+def test_change_leaves_a_pause_that_came_meanwhile_and_makes_nothing_live_again(plane, host, monkeypatch) -> None:
+    """Two callers at once: what one said is not forgotten by what the other read before."""
+    host()
+    paused, ended = schedule(plane), schedule(plane)
+    entries = Starter.entries
+
+    def meanwhile(starter, definition, instances, now_ms):
+        monkeypatch.undo()
+        if definition.id == paused.invoke_id:
+            plane.dispatcher.pause_schedule(paused.invoke_id)
+        else:
+            ended.stop()
+        return entries(starter, definition, instances, now_ms)
+
+    monkeypatch.setattr(Starter, "entries", meanwhile)
+    plane.dispatcher.modify_invocation_attribute(paused.invoke_id, command_content="echo new")
+    monkeypatch.setattr(Starter, "entries", meanwhile)
+    with refused("InvalidOperation.InvokeAlreadyFinished"):
+        plane.dispatcher.modify_invocation_attribute(ended.invoke_id, command_content="echo new")
+
+    (found,) = plane.dispatcher.describe_schedules().items
+    assert (found.invoke_id, found.command_content, found.version) == (paused.invoke_id, "echo new", 3)
+    assert found.paused_time is not None
+    assert not plane.store.client.zscore("fleethand:due", ended.invoke_id)

@@ -86,8 +86,7 @@ class Modifier:
         if joining:
             self._store.schedules.join(changed.id, new_row(now_ms), joining)
         aim = msgspec.structs.replace(changed.aim, instance_ids=[*changed.aim.instance_ids, *joining])
-        version = definition.version + 1
-        new = msgspec.structs.replace(changed, aim=aim, permit=admission.permit, version=version)
+        new = msgspec.structs.replace(changed, aim=aim, permit=admission.permit)
         self._write(definition, new, now_ms)
         return changed.snapshot.command_id
 
@@ -110,7 +109,8 @@ class Modifier:
                 for due, fact in zip(known, facts, strict=True)
                 if fact.next_due is not None
             }
-        self._store.schedules.change(new, entries)
+        if not self._store.schedules.change(new, entries):
+            raise refusal("InvalidOperation.InvokeAlreadyFinished", f"The schedule {new.id} is over.")
 
     def _joining(self, definition: Definition, request: ModifyRequest) -> Sequence[str]:
         if not request.instance_ids:
