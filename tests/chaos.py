@@ -166,6 +166,8 @@ class Harm:
                     pid = self._fleet.supervisor(entry.name, name)
                     if is_supervisor(pid, name):
                         os.kill(pid, signal.SIGKILL)
+                        # its own too, whose outcome the worker may have written down by now
+                        self.killed_supervisors |= {(entry.name, name)}
                         self.killed_supervisors |= {(found, name) for found in self._executions_of(pid, name)}
                         self.done["supervisor"] += 1
                         return True
