@@ -141,15 +141,37 @@ def test_missed_runs_are_made_up_for_up_to_the_bound(make_plane, redis_client, p
 
 
 def test_month_of_outage_costs_a_bounded_number_of_rows(plane, host, beat) -> None:
-    """Of more than a hundred missed times, one row tells."""
+    """The newest missed times have a row each; of all before them, one row tells, and stays in the list."""
     host()
     invocation = schedule(plane)
+    first = next_time(plane, invocation)
 
-    beat.at(next_time(plane, invocation) + timedelta(days=30))
+    beat.at(first + timedelta(days=30, seconds=45))
 
-    assert len(invocation.runs(1000)) == 100
-    assert "all that were due until" in invocation.runs()[0].reason
-    assert next_time(plane, invocation) > beat.now() + timedelta(days=29)
+    runs = invocation.runs(1000)
+    assert {run.outcome for run in runs} == {"missed"}
+    assert [run.due_time for run in reversed(runs)] == [
+        first + timedelta(days=30) - minutes * MINUTE for minutes in range(99, -1, -1)
+    ]
+    assert f"tells of all times since {first:%Y-%m-%dT%H:%M:%SZ}" in runs[-1].reason
+    assert next_time(plane, invocation) == first + timedelta(days=30) + MINUTE
+
+
+def test_latest_runs_the_newest_time_after_a_long_outage(plane, host, beat) -> None:
+    """After 17 minutes of a run every ten seconds there are more missed times than rows; the newest is the one."""
+    one = host()
+    invocation = schedule(plane, "0/10 * * * * ? * UTC", misfire="latest")
+    newest = next_time(plane, invocation) + 17 * MINUTE
+    beat.engine._bounds = beat.engine._bounds._replace(grace_ms=1_000)
+
+    beat.at(newest + timedelta(seconds=5))
+    run_through(plane, one)
+
+    runs = invocation.runs(1000)
+    assert [run.due_time for run in runs if run.outcome == "fired"] == [newest]
+    assert runs[0].due_time == newest
+    assert len(runs) == 100
+    assert row(invocation).repeats == 1
 
 
 def test_short_delay_is_no_misfire(plane, host, beat) -> None:

@@ -3,7 +3,6 @@
 Pure: the time, the schedule and how often it has fired are arguments; nothing is read or written.
 """
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,10 +11,11 @@ import msgspec
 from fleethand_common import clock
 from fleethand_dispatcher.scheduling.definitions import Definition, zone_of
 from fleethand_dispatcher.scheduling.occurrences import Occurrence, Outcome
+from fleethand_dispatcher.scheduling.passing import acts, come
 from fleethand_dispatcher.scheduling.policy import Misfire
 
 _TOLD_MAX = 100
-"""Times that passed unnoticed and get a row each; of more, one row tells."""
+"""Rows for times that passed unnoticed: the newest have one each, and one tells of all that came before them."""
 CATCH_UP = "all"
 _LOOK_AGAIN_MS = 86_400_000
 """At what a freeze holds back after its last time; the end of the freeze comes before."""
@@ -63,15 +63,6 @@ class Verdict(NamedTuple):
     """When to look again, if not when it is due next: a freeze holds it back."""
 
 
-def jitter_ms(definition: Definition, due: int, zone: str = "") -> int:
-    """Return by how much a run is put off: less than the policy's jitter, and the same for everyone who asks."""
-    most = definition.policy.jitter_s * 1000
-    if not most:
-        return 0
-    digest = hashlib.blake2b(f"{definition.id}|{zone}|{due}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest) % most
-
-
 def decide(definition: Definition, zone: str, standing: Standing, now_ms: int, bounds: Bounds) -> Verdict:
     """Judge every time of a schedule up to *now_ms*.
 
@@ -82,15 +73,14 @@ def decide(definition: Definition, zone: str, standing: Standing, now_ms: int, b
         return Verdict((), definition.next_after(now_ms, zone), 0)
     if standing.frozen and definition.paused_at is None:
         return _held_back(_Moment(definition, zone, now_ms), standing)
-    dues, rest = _passed(definition, zone, standing.due, now_ms)
-    told = [_judge(_Moment(definition, zone, now_ms), due, bounds) for due in dues]
+    moment = _Moment(definition, zone, now_ms)
+    past = come(definition, zone, standing.due, now_ms, max(_TOLD_MAX - 1, bounds.catch_up_max))
+    told = [_judge(moment, due, bounds) for due in past.newest]
     if not _held_by(definition, zone, now_ms):
         told = _made_up(definition, told, bounds.catch_up_max)
-    next_due = rest
-    if rest is not None and _acts(definition, rest, zone) <= now_ms:
-        next_due = definition.next_after(now_ms, zone)
-        reason = f"And all that were due until {clock.to_text(now_ms)}: no beat worked."
-        told.append(Occurrence(id=definition.id, due=rest, zone=zone, outcome=Outcome.MISSED, reason=reason, at=now_ms))
+    if past.older is not None:
+        told.insert(0, _all_before(_judge(moment, past.older, bounds), standing.due))
+    next_due = past.following
     told, is_last = _within(definition.policy.max_runs, standing.fired, told)
     if is_last:
         next_due = None
@@ -105,40 +95,38 @@ def _held_back(moment: _Moment, standing: Standing) -> Verdict:
     Those that acted before the one that is looked at were told of then.
     """
     definition, zone, now_ms = moment
-    due: int | None = standing.due
-    if _acts(definition, standing.due, zone) < standing.act:
-        due = definition.next_after(standing.act - definition.policy.jitter_s * 1000 - 1, zone)
-    told: list[Occurrence] = []
-    while due is not None and _acts(definition, due, zone) <= now_ms and len(told) < _TOLD_MAX:
-        if _acts(definition, due, zone) >= standing.act:
-            told.append(
-                Occurrence(
-                    id=definition.id, due=due, zone=zone, outcome=Outcome.HELD, reason=standing.frozen, at=now_ms
-                )
-            )
-        due = definition.next_after(due, zone)
-    act = now_ms + _LOOK_AGAIN_MS if due is None else max(_acts(definition, due, zone), now_ms + 1)
+    first: int | None = standing.due
+    if acts(definition, standing.due, zone) < standing.act:
+        first = definition.next_after(standing.act - definition.policy.jitter_s * 1000 - 1, zone)
+        while first is not None and acts(definition, first, zone) < standing.act:
+            first = definition.next_after(first, zone)
+    if first is None:
+        return Verdict((), standing.due, 0, now_ms + _LOOK_AGAIN_MS)
+    past = come(definition, zone, first, now_ms, _TOLD_MAX - 1)
+    told = [_frozen(moment, due, standing.frozen) for due in past.newest]
+    if past.older is not None:
+        told.insert(0, _all_before(_frozen(moment, past.older, standing.frozen), first))
+    act = now_ms + _LOOK_AGAIN_MS if past.following is None else acts(definition, past.following, zone)
     return Verdict(told, standing.due, 0, act)
 
 
-def _acts(definition: Definition, due: int, zone: str) -> int:
-    return due + jitter_ms(definition, due, zone)
+def _frozen(moment: _Moment, due: int, reason: str) -> Occurrence:
+    definition, zone, now_ms = moment
+    return Occurrence(id=definition.id, due=due, zone=zone, outcome=Outcome.HELD, reason=reason, at=now_ms)
 
 
-def _passed(definition: Definition, zone: str, due: int, now_ms: int) -> tuple[list[int], int | None]:
-    """Return the times that have come, and the first one after them."""
-    dues: list[int] = []
-    following: int | None = due
-    while following is not None and _acts(definition, following, zone) <= now_ms and len(dues) < _TOLD_MAX:
-        dues.append(following)
-        following = definition.next_after(following, zone)
-    return dues, following
+def _all_before(occurrence: Occurrence, first: int) -> Occurrence:
+    """Let one occurrence tell also of those before it, from *first* on."""
+    if occurrence.due == first:
+        return occurrence
+    reason = f"{occurrence.reason} This row tells of all times since {clock.to_text(first)}."
+    return msgspec.structs.replace(occurrence, reason=reason)
 
 
 def _judge(moment: _Moment, due: int, bounds: Bounds) -> Occurrence:
     definition, zone, now_ms = moment
     outcome, reason = Outcome.FIRED, ""
-    late_ms = now_ms - _acts(definition, due, zone)
+    late_ms = now_ms - acts(definition, due, zone)
     if definition.paused_at is not None:
         outcome, reason = Outcome.PAUSED, "The schedule was paused."
     elif window := _held_by(definition, zone, due):
@@ -160,10 +148,10 @@ def _held_by(definition: Definition, zone: str, at_ms: int) -> str:
 
 
 def _made_up(definition: Definition, told: list[Occurrence], catch_up_max: int) -> list[Occurrence]:
-    """Let those of the missed ones run that the policy wants."""
+    """Let those of the missed ones run that the policy wants; what fires anyway is newer than any of them."""
     missed = [index for index, occurrence in enumerate(told) if occurrence.outcome is Outcome.MISSED]
     match definition.policy.misfire:
-        case Misfire.LATEST if missed and missed[-1] == len(told) - 1:  # a newer one is due anyway otherwise
+        case Misfire.LATEST if not any(occurrence.outcome is Outcome.FIRED for occurrence in told):
             chosen = missed[-1:]
         case Misfire.ALL:
             chosen = missed[-catch_up_max:]

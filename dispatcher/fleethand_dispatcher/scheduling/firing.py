@@ -19,11 +19,12 @@ from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.peers import Peers
 from fleethand_dispatcher.schedule_records import Due, EntryFacts, Firing
 from fleethand_dispatcher.scheduling import occurrences
-from fleethand_dispatcher.scheduling.deciding import Bounds, Standing, Verdict, decide, jitter_ms
+from fleethand_dispatcher.scheduling.deciding import Bounds, Standing, Verdict, decide
 from fleethand_dispatcher.scheduling.definitions import Definition, Unreadable
 from fleethand_dispatcher.scheduling.expanding import Expander
 from fleethand_dispatcher.scheduling.memory import Decided
 from fleethand_dispatcher.scheduling.occurrences import Occurrence, Outcome
+from fleethand_dispatcher.scheduling.passing import acts
 from fleethand_dispatcher.scheduling.permits import Permits
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
@@ -165,7 +166,7 @@ class Engine:
             logger.exception("cannot tell when %s is due; looking again in a minute", due.entry)
             return later
         if verdict.next_due and verdict.act is None:
-            verdict = verdict._replace(act=verdict.next_due + jitter_ms(definition, verdict.next_due, due.zone))
+            verdict = verdict._replace(act=acts(definition, verdict.next_due, due.zone))
         return verdict
 
     def _decide(self, due: Due, definition: Definition, standing: Standing, now_ms: int) -> Verdict:

@@ -3,8 +3,8 @@
 import itertools
 from collections.abc import Iterable
 
-from fleethand_dispatcher.scheduling.deciding import jitter_ms
 from fleethand_dispatcher.scheduling.definitions import Definition
+from fleethand_dispatcher.scheduling.passing import acts
 from fleethand_dispatcher.scheduling.roster import Roster
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
@@ -16,7 +16,7 @@ def entries(definition: Definition, zones: Iterable[str], now_ms: int) -> dict[s
     for zone in sorted(zones) if definition.is_zoned else [""]:
         due = definition.first_after(now_ms, zone)
         if due is not None:
-            found[zone] = (due, due + jitter_ms(definition, due, zone))
+            found[zone] = (due, acts(definition, due, zone))
     return found
 
 

@@ -1,5 +1,6 @@
 """What follows when a schedule is due: pure, from a definition, a standing and the time."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,10 +13,11 @@ from fleethand_common.commands import CommandType, Interpolation, TerminationMod
 from fleethand_dispatcher.permit import Permit
 from fleethand_dispatcher.rows import Snapshot
 from fleethand_dispatcher.scheduling import definitions
-from fleethand_dispatcher.scheduling.deciding import Bounds, Standing, Verdict, decide, jitter_ms
+from fleethand_dispatcher.scheduling.deciding import Bounds, Standing, Verdict, decide
 from fleethand_dispatcher.scheduling.definitions import Aim, Definition
 from fleethand_dispatcher.scheduling.memory import Decided
 from fleethand_dispatcher.scheduling.occurrences import Outcome, is_decided, marked, waiting
+from fleethand_dispatcher.scheduling.passing import jitter_ms
 from fleethand_dispatcher.scheduling.policy import Misfire, Policy
 from fleethand_dispatcher.vault import Vault
 
@@ -170,19 +172,84 @@ def test_jitter_is_below_its_bound_and_the_same_for_everyone(number: int) -> Non
     assert 0 <= first < 30_000
 
 
+@pytest.mark.parametrize(
+    ("misfire", "expected"),
+    [
+        (Misfire.SKIP, ["missed"] * 100),
+        (Misfire.LATEST, ["missed"] * 99 + ["fired"]),
+        (Misfire.ALL, ["missed"] * 97 + ["fired"] * 3),
+    ],
+)
+@pytest.mark.parametrize("frequency", ["rate(1m)", "0/10 * * * * ? * UTC", "0 * * * * ? * Europe/Berlin"])
+def test_newest_missed_times_count_however_many_there_are(
+    misfire: Misfire, expected: list[str], frequency: str
+) -> None:
+    """A day passed unseen: what the policy makes up for is the newest, and one row tells of all that have none."""
+    found = definition(frequency, misfire=misfire)
+    first = found.next_after(BEGIN_MS)
+    assert first is not None
+    now_ms = BEGIN_MS + 86_400_000 + 6_000
+
+    decided = decide(found, "", Standing(first, 0, first), now_ms, Bounds(grace_ms=5_000, catch_up_max=3))
+
+    occurrences = decided.occurrences
+    assert [o.outcome for o in occurrences] == expected
+    assert occurrences[-1].due == now_ms - 6_000
+    assert decided.next_due == found.next_after(occurrences[-1].due)
+    assert all(found.next_after(a.due) == b.due for a, b in itertools.pairwise(occurrences))
+    assert len(occurrences) == 100
+    assert "all times since 2026-06-01T12:0" in occurrences[0].reason
+
+
+def test_latest_is_made_up_for_when_a_window_holds_the_newer_ones_back() -> None:
+    """What is held back does not run; of what was missed the newest does, once."""
+    window = f"{BEGIN + timedelta(minutes=4):%Y-%m-%d %H:%M}/{BEGIN + timedelta(minutes=6):%Y-%m-%d %H:%M} UTC"
+    found = verdict(definition(misfire=Misfire.LATEST, blackout=[window]), after_ms=6 * MINUTE_MS - 1)
+
+    assert [outcome for _, outcome in told(found)] == ["missed"] * 3 + ["held back"] * 2
+    found = verdict(
+        definition("0 0-5 * * * ? * UTC", misfire=Misfire.LATEST, blackout=[window]), after_ms=7 * MINUTE_MS
+    )
+    assert [outcome for _, outcome in told(found)] == ["missed"] * 2 + ["fired"] + ["held back"] * 2
+
+
+def test_newest_times_are_found_in_a_year_that_had_them_all_on_one_day() -> None:
+    """The search does not depend on how evenly they came."""
+    found = definition("0/10 * * 2 6 ? * UTC")
+    first = found.next_after(BEGIN_MS)
+    assert first is not None
+
+    decided = decide(found, "", Standing(first, 0, first), BEGIN_MS + 300 * 86_400_000, BOUNDS)
+
+    last = datetime(2026, 6, 2, 23, 59, 50, tzinfo=UTC)
+    assert decided.occurrences[-1].due == round(last.timestamp() * 1000)
+    assert len(decided.occurrences) == 100
+
+
+def test_long_freeze_that_no_beat_saw_is_told_by_its_newest_times_and_one_row_for_the_rest() -> None:
+    """Nothing is left out, and the next look is at the first time that is still to come."""
+    found = verdict(definition(), after_ms=500 * MINUTE_MS, frozen="because")
+
+    assert told(found) == [(minute, "held back") for minute in range(401, 501)]
+    assert found.occurrences[0].reason == "because This row tells of all times since 2026-06-01T12:01:00Z."
+    assert (found.next_due, found.act) == (BEGIN_MS + MINUTE_MS, BEGIN_MS + 501 * MINUTE_MS)
+
+
 @given(st.integers(1, 200), st.integers(0, 400 * MINUTE_MS), st.sampled_from(Misfire), st.none() | st.integers(1, 20))
 def test_no_time_is_lost_or_told_twice(due: int, late_ms: int, misfire: Misfire, most: int | None) -> None:
-    """Whatever happened in between: each time that passed is told once, in order, or one row tells of all the rest."""
+    """Whatever happened in between: each time that passed is told once, in order, or the first row tells of the rest."""
     found = verdict(
         definition(misfire=misfire, max_runs=most), due_ms=due * MINUTE_MS, after_ms=due * MINUTE_MS + late_ms
     )
 
     minutes = [minute for minute, _ in told(found)]
-    assert minutes == list(range(due, due + len(minutes)))
+    assert minutes == list(range(minutes[0], minutes[0] + len(minutes)))
+    assert (minutes[0] > due) == ("This row tells of all times since" in found.occurrences[0].reason)
     assert found.fired <= (most or found.fired)
     if found.next_due is not None:
         assert found.next_due > BEGIN_MS + due * MINUTE_MS + late_ms
-        assert len(minutes) == min(late_ms // MINUTE_MS + 1, 101)
+        assert minutes[-1] == due + late_ms // MINUTE_MS
+        assert len(minutes) == min(late_ms // MINUTE_MS + 1, 100)
 
 
 def test_definition_is_read_as_it_was_written() -> None:
