@@ -30,6 +30,21 @@ def test_beat_that_lost_its_lease_fires_nothing(plane, host, beat) -> None:
     assert len(one.orders()) == 1
 
 
+def test_decisions_that_take_long_are_parted_into_turns(plane, host, beat, monkeypatch) -> None:
+    """What is decided counts only under the lease: after a long outage of many schedules, one step must not outlast it."""
+    one = host()
+    invocations = [schedule(plane) for _ in range(3)]
+    due = next_time(plane, invocations[-1])
+    monkeypatch.setattr("fleethand_dispatcher.scheduling.firing._DECIDING_S", 0)
+    holder = beat.lease.take("beat", LEASE_MS)._replace(at_ms=round(due.timestamp() * 1000))
+
+    turns = [beat.engine.turn(holder) for _ in range(4)]
+
+    assert [turn.fired for turn in turns] == [1, 1, 1, 0]
+    assert [outcomes(invocation) for invocation in invocations] == [["fired"]] * 3
+    assert len(one.orders()) == 3
+
+
 def test_occurrence_that_is_carried_out_twice_makes_one_run(plane, host, beat, keyring) -> None:
     """The outbox is emptied after the work, so a beat that dies in between leaves it to be done again."""
     one = host()
@@ -53,13 +68,8 @@ def test_run_that_was_fired_and_not_expanded_is_made_by_the_next_beat(plane, hos
     """What a dead beat had put into the outbox is not lost with it."""
     one = host()
     invocation = schedule(plane)
-    holder = beat.lease.take("beat", LEASE_MS)
     due = next_time(plane, invocation)
-    with monkeypatch.context() as patch:
-        patch.setattr("fleethand_dispatcher.scheduling.expanding.Expander.expand", _die)
-        patch.setattr("fleethand_dispatcher.scheduling.firing.is_servers_fault", lambda error: True)
-        with pytest.raises(OSError, match="killed"):
-            beat.engine.turn(holder._replace(at_ms=round(due.timestamp() * 1000)))
+    _fire_and_die(beat, monkeypatch, due)
     assert not one.orders()
 
     beat.at(due)
@@ -70,6 +80,60 @@ def test_run_that_was_fired_and_not_expanded_is_made_by_the_next_beat(plane, hos
 
 def _die(*_: object) -> None:
     raise OSError("killed")
+
+
+def _fire_and_die(beat, monkeypatch, due) -> None:
+    """Let the beat decide what is due, and die before it makes anything of it."""
+    holder = beat.lease.take("beat", LEASE_MS)
+    with monkeypatch.context() as patch:
+        patch.setattr("fleethand_dispatcher.scheduling.expanding.Expander.expand", _die)
+        patch.setattr("fleethand_dispatcher.scheduling.firing.is_servers_fault", lambda error: True)
+        with pytest.raises(OSError, match="killed"):
+            beat.engine.turn(holder._replace(at_ms=round(due.timestamp() * 1000)))
+
+
+@pytest.mark.parametrize(
+    ("frequency", "misfire", "expected"),
+    [
+        ("rate(1h)", "skip", ["missed"]),
+        ("rate(1h)", "latest", ["fired"]),
+        ("rate(1h)", "all", ["fired"]),
+        ("rate(5m)", "latest", ["missed", "missed", "fired"]),
+        ("rate(5m)", "all", ["fired", "queued", "queued"]),
+    ],
+)
+def test_run_that_no_beat_carried_out_for_long_is_what_the_misfire_policy_says(
+    plane, host, beat, monkeypatch, frequency, misfire, expected
+) -> None:
+    """To the operator it is one outage, whether a time had been decided before it or not."""
+    one = host()
+    invocation = schedule(plane, frequency, misfire=misfire)
+    due = next_time(plane, invocation)
+    _fire_and_die(beat, monkeypatch, due)
+
+    beat.at(due + 11 * MINUTE)
+
+    assert outcomes(invocation) == expected
+    assert len(one.orders()) == (1 if "fired" in expected else 0)
+
+
+def test_old_occurrence_that_somebody_kept_makes_no_second_run(plane, host, beat) -> None:
+    """Whoever may write to Redis can delete what tells of a run, and put back what led to it."""
+    one = host()
+    invocation = schedule(plane, "rate(1h)", misfire="latest")
+    due = next_time(plane, invocation)
+    beat.store.schedules.carried_out = lambda _: None
+    beat.engine.turn(beat.lease.take("beat", LEASE_MS)._replace(at_ms=round(due.timestamp() * 1000)))
+    del beat.store.schedules.carried_out
+    run_through(plane, one)
+    k = keys.invocation(invocation.invoke_id)
+    (run,) = invocation.runs()
+    plane.store.client.delete(k.runs, k.dues, *plane.store.client.keys(f"*{run.run_id}*"))
+
+    beat.at(due + 11 * MINUTE)
+
+    assert not one.orders()
+    assert outcomes(invocation) == ["missed"]
 
 
 def test_two_beats_that_expand_at_once_make_one_run_each(plane, host, beat, keyring) -> None:

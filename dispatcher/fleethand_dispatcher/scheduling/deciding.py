@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from fleethand_common import clock
-from fleethand_dispatcher.scheduling.definitions import Definition, zone_of
+from fleethand_dispatcher.scheduling.definitions import Definition
 from fleethand_dispatcher.scheduling.occurrences import Occurrence, Outcome
 from fleethand_dispatcher.scheduling.passing import acts, come
 from fleethand_dispatcher.scheduling.policy import Misfire
@@ -76,7 +76,7 @@ def decide(definition: Definition, zone: str, standing: Standing, now_ms: int, b
     moment = _Moment(definition, zone, now_ms)
     past = come(definition, zone, standing.due, now_ms, max(_TOLD_MAX - 1, bounds.catch_up_max))
     told = [_judge(moment, due, bounds) for due in past.newest]
-    if not _held_by(definition, zone, now_ms):
+    if not definition.held_by(now_ms, zone):
         told = _made_up(definition, told, bounds.catch_up_max)
     if past.older is not None:
         told.insert(0, _all_before(_judge(moment, past.older, bounds), standing.due))
@@ -129,22 +129,14 @@ def _judge(moment: _Moment, due: int, bounds: Bounds) -> Occurrence:
     late_ms = now_ms - acts(definition, due, zone)
     if definition.paused_at is not None:
         outcome, reason = Outcome.PAUSED, "The schedule was paused."
-    elif window := _held_by(definition, zone, due):
+    elif window := definition.held_by(due, zone):
         outcome, reason = Outcome.HELD, f"Blackout: {window}."
     elif late_ms > bounds.grace_ms:
         outcome, reason = Outcome.MISSED, f"No beat worked when it was due; that was noticed {late_ms // 1000} s later."
-    elif window := _held_by(definition, zone, now_ms):
+    elif window := definition.held_by(now_ms, zone):
         outcome, reason = Outcome.HELD, f"Blackout: {window}."
     overlap = definition.policy.overlap
     return Occurrence(id=definition.id, due=due, zone=zone, outcome=outcome, reason=reason, overlap=overlap, at=now_ms)
-
-
-def _held_by(definition: Definition, zone: str, at_ms: int) -> str:
-    if not definition.policy.blackout:
-        return ""
-    own = definition.frequency.zone or zone_of(zone)
-    window = definition.blackout.first_covering(clock.to_datetime(at_ms), own)
-    return "" if window is None else window.text
 
 
 def _made_up(definition: Definition, told: list[Occurrence], catch_up_max: int) -> list[Occurrence]:

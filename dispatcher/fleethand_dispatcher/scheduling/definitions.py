@@ -77,6 +77,14 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
         """When it does not fire."""
         return _blackout(tuple(self.policy.blackout))
 
+    def held_by(self, at_ms: int, zone: str = "") -> str:
+        """Return the window in which nothing fires at *at_ms*, empty if there is none."""
+        if not self.policy.blackout:
+            return ""
+        own = self.frequency.zone or zone_of(zone)
+        window = self.blackout.first_covering(clock.to_datetime(at_ms), own)
+        return "" if window is None else window.text
+
     @property
     def created(self) -> datetime:
         """When it was created: where the grid of a rate begins."""

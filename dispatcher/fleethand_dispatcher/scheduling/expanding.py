@@ -17,11 +17,13 @@ from fleethand_dispatcher.keyring import KeyringError
 from fleethand_dispatcher.launching import Launch, Launcher, Prepared
 from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.rows import Cycle, Row
-from fleethand_dispatcher.schedule_records import Making
+from fleethand_dispatcher.schedule_records import Making, entry_of
 from fleethand_dispatcher.schedules.frequency import FrequencyKind
 from fleethand_dispatcher.scheduling.deciding import CATCH_UP
 from fleethand_dispatcher.scheduling.definitions import Definition
+from fleethand_dispatcher.scheduling.memory import Memory
 from fleethand_dispatcher.scheduling.occurrences import Occurrence, Outcome, Run
+from fleethand_dispatcher.scheduling.overdue import judge_again
 from fleethand_dispatcher.scheduling.permits import Permits
 from fleethand_dispatcher.scheduling.policy import Overlap
 from fleethand_dispatcher.scheduling.roster import Crew, Roster
@@ -64,6 +66,7 @@ class Expander:
         self._courier = courier
         self._permits = permits
         self._settings = settings
+        self._made = Memory()
         self._launcher = Launcher(store, writer, courier, settings)
 
     def expand(self, found: Sequence[Occurrence], now_ms: int, frozen: str = "") -> None:
@@ -83,10 +86,15 @@ class Expander:
         gone: list[str] = []
         for each, made in zip(ready, self._store.schedules.make(makings), strict=True):
             gone += made.dropped
+            self._note(each.job.occurrence)
             if each.run is not None and made.is_new:
                 self._send(each.run, each.targets, made.instances, now_ms)
         for run_id in gone:
             self._store.invocations.forget(run_id)
+
+    def _note(self, occurrence: Occurrence) -> None:
+        if occurrence.outcome is Outcome.FIRED and not occurrence.only:
+            self._made.note(_entry(occurrence), occurrence.due)
 
     def _send(self, run: Prepared, targets: Targets, chosen: Sequence[str], now_ms: int) -> None:
         online = [i for i in targets.online if i in set(chosen)]
@@ -118,8 +126,10 @@ class Expander:
         if occurrence.outcome is not Outcome.FIRED:
             return job
         if now_ms - occurrence.at > self._good_ms(job):
-            late_s = (now_ms - occurrence.at) // 1000
-            return job.told(Outcome.MISSED, f"No beat carried it out when it was decided, {late_s} s before.")
+            was_made = self._made.has(_entry(occurrence), occurrence.due)
+            job = job._replace(occurrence=judge_again(definition, occurrence, now_ms, was_made=was_made))
+            if job.occurrence.outcome is not Outcome.FIRED:
+                return job
         if frozen:
             return job.told(Outcome.HELD, frozen)
         if not job.crew.instances:
@@ -184,6 +194,10 @@ class Expander:
             may_wait=crew.instances if occurrence.overlap in _WAITING and ready.run else (),
             keep=self._settings.schedule_runs_kept,
         )
+
+
+def _entry(occurrence: Occurrence) -> str:
+    return entry_of(occurrence.id, occurrence.zone)
 
 
 def _over(job: _Job) -> bool | list[str]:

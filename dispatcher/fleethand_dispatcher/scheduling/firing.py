@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from fleethand_common.clock import elapsed_s
 from fleethand_dispatcher.alerts import Alert, Alerts
 from fleethand_dispatcher.bus import RedisOrderBus
 from fleethand_dispatcher.connection import is_servers_fault
@@ -22,7 +23,7 @@ from fleethand_dispatcher.scheduling import occurrences
 from fleethand_dispatcher.scheduling.deciding import Bounds, Standing, Verdict, decide
 from fleethand_dispatcher.scheduling.definitions import Definition, Unreadable
 from fleethand_dispatcher.scheduling.expanding import Expander
-from fleethand_dispatcher.scheduling.memory import Decided
+from fleethand_dispatcher.scheduling.memory import Memory
 from fleethand_dispatcher.scheduling.occurrences import Occurrence, Outcome
 from fleethand_dispatcher.scheduling.passing import acts
 from fleethand_dispatcher.scheduling.permits import Permits
@@ -36,6 +37,8 @@ _LONGEST_SLEEP_S = 1.0
 """A third of the lease."""
 _EXACT_S = 0.12
 """A server ends a blocking read up to this much late, so the last bit is slept through here."""
+_DECIDING_S = 0.5
+"""What is decided counts only under the lease, so no step may take long: after a long outage, each has many times."""
 _TRY_AGAIN_MS = 60_000
 _BEGIN = b"0"
 _ID_CHARS = 100
@@ -61,7 +64,8 @@ class Engine:
         self._expander = Expander(store, writer, Courier(store, bus, settings), permits, settings)
         self._bounds = Bounds(int(settings.schedule_grace_s * 1000), settings.schedule_catch_up_max)
         self._seen = _BEGIN
-        self._decided = Decided()
+        self._decided = Memory()
+        """By entry: the version and the due time, so that a schedule that was changed since is not taken for the old one."""
         self._epoch = 0
         self._may_hold = False
 
@@ -73,7 +77,8 @@ class Engine:
             self._store.schedules.release(holder.at_ms)
             self._may_hold = False
         dues = self._store.schedules.due(holder.at_ms, _BATCH)
-        if dues and not self._fire(dues, holder):
+        fired = self._fire(dues, holder) if dues else 0
+        if fired is None:
             return Turn(0, 0)
         entries = self._store.schedules.outbox(_BATCH)
         if entries:
@@ -82,7 +87,7 @@ class Engine:
             self._expand(found, holder.at_ms)
             self._store.schedules.carried_out([entry_id for entry_id, _ in entries])
         self._alerts.flush()
-        return Turn(len(dues), len(entries))
+        return Turn(fired, len(entries))
 
     def _frozen(self) -> str:
         frozen = is_frozen(self._directives)
@@ -132,22 +137,25 @@ class Engine:
         elif left_s > 0:
             time.sleep(left_s)
 
-    def _fire(self, dues: list[Due], holder: Holder) -> bool:
+    def _fire(self, dues: list[Due], holder: Holder) -> int | None:
+        """Decide on the first of *dues*, as many as fit into the time; returns how many, None without the lease."""
         schedule_ids = list(dict.fromkeys(due.schedule_id for due in dues))
         known = dict(zip(schedule_ids, self._store.schedules.read(schedule_ids), strict=True))
         facts = self._store.schedules.facts([(due.schedule_id, due.zone) for due in dues])
         frozen = self._frozen()
-        verdicts = [
-            self._verdict(due, known[due.schedule_id], fact, holder.at_ms, frozen)
-            for due, fact in zip(dues, facts, strict=True)
-        ]
-        firings = [self._moved(due, verdict, frozen) for due, verdict in zip(dues, verdicts, strict=True)]
+        verdicts: list[tuple[Due, Verdict]] = []
+        until_s = elapsed_s() + _DECIDING_S
+        for due, fact in zip(dues, facts, strict=True):
+            verdicts.append((due, self._verdict(due, known[due.schedule_id], fact, holder.at_ms, frozen)))
+            if elapsed_s() > until_s:  # the rest stays due, for the next turn
+                break
+        firings = [self._moved(due, verdict, frozen) for due, verdict in verdicts]
         if not self._store.schedules.fire(holder.name, holder.epoch, firings):
-            return False
+            return None
         self._may_hold = self._may_hold or bool(frozen)
-        for due, verdict in zip(dues, verdicts, strict=True):
+        for due, verdict in verdicts:
             self._note(due, known[due.schedule_id], verdict)
-        return True
+        return len(verdicts)
 
     def _verdict(
         self, due: Due, definition: Definition | Unreadable | None, facts: EntryFacts, now_ms: int, frozen: str

@@ -15,7 +15,7 @@ from fleethand_dispatcher.rows import Snapshot
 from fleethand_dispatcher.scheduling import definitions
 from fleethand_dispatcher.scheduling.deciding import Bounds, Standing, Verdict, decide
 from fleethand_dispatcher.scheduling.definitions import Aim, Definition
-from fleethand_dispatcher.scheduling.memory import Decided
+from fleethand_dispatcher.scheduling.memory import Memory
 from fleethand_dispatcher.scheduling.occurrences import Outcome, is_decided, marked, waiting
 from fleethand_dispatcher.scheduling.passing import jitter_ms
 from fleethand_dispatcher.scheduling.policy import Misfire, Policy
@@ -289,7 +289,7 @@ def test_occurrence_that_waits_for_a_host_has_a_mark_for_that_host_alone() -> No
 
 def test_beat_remembers_what_it_decided() -> None:
     """An earlier time, or an earlier version of the schedule, was put back by somebody."""
-    decided = Decided()
+    decided = Memory()
     decided.note("t-1", 2, 5_000)
 
     assert [decided.has("t-1", *each) for each in ((2, 5_000), (1, 9_000), (2, 6_000), (3, 1))] == [
