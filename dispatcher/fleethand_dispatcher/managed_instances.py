@@ -111,7 +111,7 @@ class ManagedInstances:
         for invoke_id in self._store.invocations.unfinished_on(instance_id):
             row = self._store.invocations.row(invoke_id, instance_id)
             is_schedule = row is not None and row.cycle is not None
-            for each in self._store.schedules.active(invoke_id) if is_schedule else [invoke_id]:
+            for each in self._store.runs.active(invoke_id) if is_schedule else [invoke_id]:
                 self._end_row(each, instance_id)
 
     def _end_row(self, invoke_id: str, instance_id: str) -> None:

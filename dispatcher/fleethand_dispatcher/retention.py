@@ -48,11 +48,11 @@ def _forget(store: Store, invoke_id: str) -> int:
     """Remove one invocation; what a run came to stays in its schedule's list, and a schedule goes with its runs."""
     (head,) = store.invocations.heads([invoke_id])
     schedule_id = ids.schedule_of(invoke_id)
-    runs = [] if schedule_id else store.schedules.run_ids(invoke_id)
+    runs = [] if schedule_id else store.runs.run_ids(invoke_id)
     if store.invocations.forget(invoke_id) < 0:
         return 0
     if head and schedule_id:
-        store.schedules.keep_counts(schedule_id, invoke_id, {str(status): n for status, n in head.counts.items()})
+        store.runs.keep_counts(schedule_id, invoke_id, {str(status): n for status, n in head.counts.items()})
     for run_id in runs:
         store.invocations.forget(run_id)
     return 1

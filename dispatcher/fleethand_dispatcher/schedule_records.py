@@ -1,18 +1,17 @@
-"""The records of schedules: definitions, what is due when, the outbox, and the list of runs of each."""
+"""The records of schedules: definitions, what is due when, and the outbox; their runs are in `run_records`."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
 from fleethand_dispatcher import keys, scripts
-from fleethand_dispatcher.invocation_seal import Ending, InvocationSeal
-from fleethand_dispatcher.recording import Arguments, Recording, arguments
+from fleethand_dispatcher.invocation_seal import InvocationSeal
 from fleethand_dispatcher.scheduling import definitions, occurrences
 from fleethand_dispatcher.scheduling.definitions import Definition, Unreadable
-from fleethand_dispatcher.scheduling.occurrences import Occurrence, Run
+from fleethand_dispatcher.scheduling.occurrences import Occurrence
 from fleethand_dispatcher.vault import Vault
 
 if TYPE_CHECKING:
@@ -63,41 +62,29 @@ class Firing(msgspec.Struct, frozen=True, kw_only=True):
     occurrences: list[str]
 
 
-class Making(NamedTuple):
-    """One occurrence as run.lua records it; *recording* is None where there is no run to make."""
+class Entries(NamedTuple):
+    """When a schedule is due: time zone, or an empty text, to the time it is due and the time to act."""
 
-    run_id: str
-    occurrence: Occurrence
-    recording: Recording | None
-    row: Run
-    joining: str
-    """JSON of the row of an instance that joins; empty if none may."""
-    over: bool | Sequence[str]
-    """Whether it was the last one, for all instances or for some."""
-    unrun: Ending
-    """How an instance ends on which a schedule that is over never ran."""
-    members: Sequence[str]
-    """The instances to which that may happen."""
-    left: Sequence[str]
-    """Instances that are no targets any more."""
-    left_unrun: Ending
-    """How these end if the schedule never ran there."""
-    may_wait: Sequence[str]
-    """Instances on which it waits if the run before is active."""
-    keep: int
-    """How many rows the list of runs may have."""
+    times: Mapping[str, tuple[int, int]]
+    replace: bool
+    """Whether they replace those that there are; else those that are not there yet are added."""
 
 
-class Made(NamedTuple):
-    """What recording an occurrence came to."""
+class Joining(NamedTuple):
+    """Instances that are added to a schedule."""
 
-    is_new: bool
-    instances: list[str]
-    dropped: list[str]
-    """Runs that fell off the end of the list: their records can go."""
+    row: str
+    """JSON of the row that each of them gets."""
+    instance_ids: Sequence[str]
 
 
-_NOTHING = Arguments(b"{}", b"[]", "")
+class Changed(IntEnum):
+    """What changing a schedule came to, as change.lua says it."""
+
+    DONE = 1
+    STALE = 0
+    """Somebody else changed it meanwhile, or paused it."""
+    OVER = -1
 
 
 class ScheduleRecords:
@@ -109,8 +96,7 @@ class ScheduleRecords:
         self._seal = InvocationSeal(vault)
         self._replace = scripts.load(client, "replace")
         self._fire = scripts.load(client, "fire")
-        self._run = scripts.load(client, "run")
-        self._join = scripts.load(client, "join")
+        self._change = scripts.load(client, "change")
 
     def add(self, definition: Definition, entries: Mapping[str, tuple[int, int]]) -> None:
         """Write a schedule and when each of its entries must act, before its invocation: see `head_of`.
@@ -123,29 +109,33 @@ class ScheduleRecords:
         pipe.zadd(keys.DUE, {entry_of(definition.id, zone): act for zone, (_, act) in entries.items()})
         pipe.execute()
 
-    def change(self, definition: Definition, entries: Mapping[str, tuple[int, int]]) -> bool:
-        """Replace a schedule's definition, also in its invocation, and when it is due; what is under way goes on.
+    def change(self, old: Definition, new: Definition, entries: Entries, joining: Joining) -> Changed:
+        """Replace a schedule's definition, also in its invocation, in one step; what is under way goes on.
 
-        Returns:
-            False if it ended meanwhile. One that was paused meanwhile stays so.
+        Args:
+            old: what the change is about; if the schedule is another one by now, nothing is changed.
         """
-        if not self.alter(definition.id, partial(_newer, definition)):
-            return False
-        head = keys.invocation(definition.id).head
-        pipe = self._client.pipeline(transaction=True)
-        for due in self.entries_of(definition.id):
-            pipe.zrem(keys.DUE, due.entry)
-            pipe.hdel(head, "next:" + due.zone)
-        pipe.zadd(keys.DUE, {entry_of(definition.id, zone): act for zone, (_, act) in entries.items()})
-        snapshot = self._seal.snapshot(definition.id, msgspec.json.encode(definition.snapshot))
-        pipe.hset(head, mapping={"snapshot": snapshot, **_next_fields(entries)})
-        pipe.execute()
-        self.wake()
-        return True
-
-    def join(self, schedule_id: str, row: str, instance_ids: Sequence[str]) -> int:
-        """Give more instances a row in a schedule; returns how many had none."""
-        return cast("int", self._join(keys=[keys.UNFINISHED], args=[schedule_id, row, *instance_ids]))
+        sealed = cast("bytes | None", self._client.hget(keys.SCHEDULES, old.id))
+        if sealed is None:
+            return Changed.OVER
+        if definitions.decode(self._vault, old.id, sealed) != old:
+            return Changed.STALE
+        done = self._change(
+            keys=[keys.SCHEDULES, keys.DUE, keys.UNFINISHED],
+            args=[
+                new.id,
+                sealed,
+                definitions.encode(self._vault, new),
+                self._seal.snapshot(new.id, msgspec.json.encode(new.snapshot)),
+                msgspec.json.encode(entries.times),
+                int(entries.replace),
+                joining.row,
+                *joining.instance_ids,
+            ],
+        )
+        if done == 1:
+            self.wake()
+        return Changed(done)
 
     def add_entry(self, schedule_id: str, zone: str, due: int, act: int) -> None:
         """Let the hosts of one more time zone take part."""
@@ -276,87 +266,6 @@ class ScheduleRecords:
     def wait(self, after: bytes, timeout_s: float) -> None:
         """Block until the outbox has something newer than entry *after*, at most *timeout_s*."""
         self._client.xread({keys.FIRINGS: after}, count=1, block=max(1, int(timeout_s * 1000)))
-
-    def make(self, makings: Sequence[Making]) -> list[Made]:
-        """Record occurrences, each at most once, in one round trip."""
-        if not makings:
-            return []
-        pipe = self._client.pipeline(transaction=False)
-        for making in makings:
-            self._make(making, pipe)
-        return [
-            Made(bool(is_new), [raw.decode() for raw in instances], [raw.decode() for raw in dropped])
-            for is_new, instances, dropped in pipe.execute()
-        ]
-
-    def _make(self, making: Making, client: Any) -> None:
-        run, schedule = keys.invocation(making.run_id), keys.invocation(making.occurrence.id)
-        recording = making.recording
-        told = arguments(self._seal, making.run_id, recording) if recording else _NOTHING
-        self._run(
-            keys=[
-                *(run.head, run.rows, run.targets, run.events, run.done, run.tokens),
-                *(schedule.runs, schedule.dues, schedule.active),
-                *(keys.WATCH, keys.RESULTS, keys.UNFINISHED, keys.RUNS),
-            ],
-            args=[
-                making.run_id,
-                making.occurrence.id,
-                told.head,
-                told.groups,
-                keys.INSTANCE_PREFIX,
-                occurrences.encode(making.occurrence),
-                msgspec.json.encode(self._how(making)),
-                told.tokens,
-            ],
-            client=client,
-        )
-
-    def _how(self, making: Making) -> dict[str, object]:
-        occurrence = making.occurrence
-        return {
-            "run": making.row,
-            "joining": making.joining or False,
-            "over": making.over,
-            "unrun": self._unrun(occurrence.id, making.unrun, making.members),
-            "left": self._unrun(occurrence.id, making.left_unrun, making.left),
-            "queued": occurrences.waiting(self._vault, occurrence, making.may_wait),
-            "keep": making.keep,
-        }
-
-    def _unrun(self, schedule_id: str, ending: Ending, instance_ids: Sequence[str]) -> dict[str, object]:
-        told = (ending.status, ending.error_code, ending.error_info, ending.finished_at)
-        marks = {i: self._seal.mark_ending(schedule_id, i, ending) for i in instance_ids}
-        return {"ending": told, "marks": marks}
-
-    def active(self, schedule_id: str) -> list[str]:
-        """Return the runs that have not finished."""
-        found = cast("set[bytes]", self._client.smembers(keys.invocation(schedule_id).active))
-        return sorted(raw.decode() for raw in found)
-
-    def runs(self, schedule_id: str, *, newest: int) -> list[Run]:
-        """Return rows of the list of runs, the newest first."""
-        k = keys.invocation(schedule_id)
-        run_ids = cast("list[bytes]", self._client.zrevrange(k.dues, 0, newest - 1))
-        raw = cast("list[bytes | None]", self._client.hmget(k.runs, run_ids)) if run_ids else []
-        return [occurrences.decode_run(value) for value in raw if value]
-
-    def keep_counts(self, schedule_id: str, run_id: str, counts: Mapping[str, int]) -> None:
-        """Write into the list of runs what became of a run whose records go."""
-        k = keys.invocation(schedule_id)
-        raw = cast("bytes | None", self._client.hget(k.runs, run_id))
-        if raw:
-            row = msgspec.structs.replace(occurrences.decode_run(raw), counts=dict(counts))
-            self._client.hset(k.runs, run_id, occurrences.encode(row))
-
-    def run_ids(self, schedule_id: str) -> list[str]:
-        """Return the ids of all runs in the list."""
-        found = cast("list[bytes]", self._client.zrange(keys.invocation(schedule_id).dues, 0, -1))
-        return [raw.decode() for raw in found]
-
-
-def _newer(definition: Definition, found: Definition) -> Definition:
-    return msgspec.structs.replace(definition, paused_at=found.paused_at, version=found.version + 1)
 
 
 def entry_of(schedule_id: str, zone: str) -> str:

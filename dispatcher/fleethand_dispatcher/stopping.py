@@ -67,7 +67,7 @@ class Stopper:
 
     def pass_on(self, schedule_id: str, instance_ids: Sequence[str], now_ms: int) -> None:
         """Stop the runs of a schedule that are under way on some instances."""
-        active = self._store.schedules.active(schedule_id)
+        active = self._store.runs.active(schedule_id)
         for run_id, head in zip(active, self._store.invocations.heads(active), strict=True):
             if head is not None:
                 self._stop_some(run_id, head, instance_ids, now_ms)
@@ -81,7 +81,7 @@ class Stopper:
 
     def _write_ahead(self, schedule_id: str, chunk: Sequence[str], now_ms: int) -> None:
         """Write the stops of the runs under way: if this process dies, the reaper passes them on and cannot sign."""
-        active = self._store.schedules.active(schedule_id)
+        active = self._store.runs.active(schedule_id)
         for run_id, head in zip(active, self._store.invocations.heads(active), strict=True):
             if head is not None:
                 rows = zip(chunk, self._store.invocations.rows(run_id, chunk), strict=True)

@@ -16,6 +16,7 @@ from fleethand_dispatcher.host_records import HostRecords
 from fleethand_dispatcher.instance_records import InstanceRecords
 from fleethand_dispatcher.invocation_records import InvocationRecords
 from fleethand_dispatcher.principal_records import PrincipalRecords
+from fleethand_dispatcher.run_records import RunRecords
 from fleethand_dispatcher.schedule_records import ScheduleRecords
 from fleethand_dispatcher.security_records import SecurityRecords
 from fleethand_dispatcher.vault import Vault
@@ -53,6 +54,7 @@ class Store:
         self.invocations = InvocationRecords(client, vault)
         self.events = EventRecords(client, vault)
         self.instances = InstanceRecords(client, vault)
+        self.runs = RunRecords(client, vault)
         self.schedules = ScheduleRecords(client, vault)
         self.security = SecurityRecords(client)
 

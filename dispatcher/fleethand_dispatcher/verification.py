@@ -20,6 +20,7 @@ class Verifier:
     def __init__(self, store: Store) -> None:
         self._records = store.invocations
         self._schedules = store.schedules
+        self._runs = store.runs
 
     def verify(self, invoke_id: str, head: Head) -> Verification:
         """Recount rows against the head's counters, check every mark, and open every order and output.
@@ -45,7 +46,7 @@ class Verifier:
             yield Finding(what=f"the schedule does not fire: {definition.reason}")
         elif definition and definition.aim.is_fixed and sorted(definition.aim.instance_ids) != sorted(targets):
             yield Finding(what="the targets are not those of the schedule")
-        run_ids = self._schedules.run_ids(schedule_id)
+        run_ids = self._runs.run_ids(schedule_id)
         for run_id, head in zip(run_ids, self._records.heads(run_ids), strict=True):
             if head is not None:
                 found = self.verify(run_id, head).findings

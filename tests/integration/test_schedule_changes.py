@@ -1,9 +1,12 @@
 """`modify_invocation_attribute`: what may change, what stays, and what is refused (spec 2.8)."""
 
+from datetime import timedelta
+from functools import partial
+
 import pytest
 
 from beat import EVERY_MINUTE, MINUTE, next_time, row, run_through, schedule
-from fleethand_dispatcher.scheduling.starting import Starter
+from fleethand_dispatcher.schedule_records import ScheduleRecords
 from refusals import refused
 
 
@@ -111,6 +114,7 @@ def test_instances_are_added(plane, host, beat) -> None:
     [
         ({"frequency": "rate(1s)"}, "InvalidParameter.Frequency"),
         ({"frequency": "nonsense"}, "InvalidParameter.Frequency"),
+        ({"frequency": "0/20 * * * * ?"}, "InvalidParameter.Schedule"),
         ({"command_content": "!", "content_encoding": "Base64"}, "InvalidCommandContent.DecodeError"),
         ({"command_content": "x" * 25_000}, "InvalidCommandContent.LengthLimitExceeded"),
         ({"enable_parameter": True, "parameters": {"": "x"}}, "InvalidParameters.KeyEmpty"),
@@ -138,7 +142,7 @@ def test_change_that_cannot_be_is_refused_and_leaves_the_schedule_as_it_was(
 ) -> None:
     """With the names that this action has for what is wrong."""
     host()
-    invocation = schedule(plane)
+    invocation = schedule(plane, jitter_s=20)
     before = plane.dispatcher.describe_schedules().items
 
     with refused(code):
@@ -167,27 +171,66 @@ def test_only_a_schedule_that_lives_can_be_changed(plane, host) -> None:
         modify(tagged.invoke_id, instance_ids=["host-2"])
 
 
-def test_change_leaves_a_pause_that_came_meanwhile_and_makes_nothing_live_again(plane, host, monkeypatch) -> None:
-    """Two callers at once: what one said is not forgotten by what the other read before."""
-    host()
-    paused, ended = schedule(plane), schedule(plane)
-    entries = Starter.entries
+def _meanwhile(monkeypatch, act) -> None:
+    """Let *act* happen once, between a change's reading and its writing."""
+    change = ScheduleRecords.change
 
-    def meanwhile(starter, definition, instances, now_ms):
+    def changing(records, *arguments):
         monkeypatch.undo()
-        if definition.id == paused.invoke_id:
-            plane.dispatcher.pause_schedule(paused.invoke_id)
-        else:
-            ended.stop()
-        return entries(starter, definition, instances, now_ms)
+        act()
+        return change(records, *arguments)
 
-    monkeypatch.setattr(Starter, "entries", meanwhile)
-    plane.dispatcher.modify_invocation_attribute(paused.invoke_id, command_content="echo new")
-    monkeypatch.setattr(Starter, "entries", meanwhile)
-    with refused("InvalidOperation.InvokeAlreadyFinished"):
-        plane.dispatcher.modify_invocation_attribute(ended.invoke_id, command_content="echo new")
+    monkeypatch.setattr(ScheduleRecords, "change", changing)
+
+
+def test_changes_that_meet_all_hold(plane, host, monkeypatch) -> None:
+    """What one caller changes is not undone by what another one read before."""
+    host("host-1")
+    invocation = schedule(plane)
+    modify = partial(plane.dispatcher.modify_invocation_attribute, invocation.invoke_id)
+
+    _meanwhile(monkeypatch, partial(modify, frequency="rate(7m)"))
+    modify(command_content="echo new")
+    _meanwhile(monkeypatch, partial(plane.dispatcher.pause_schedule, invocation.invoke_id))
+    modify(instance_ids=["host-2"])
+    _meanwhile(monkeypatch, partial(modify, instance_ids=["host-3"]))
+    modify(instance_ids=["host-4"])
 
     (found,) = plane.dispatcher.describe_schedules().items
-    assert (found.invoke_id, found.command_content, found.version) == (paused.invoke_id, "echo new", 3)
-    assert found.paused_time is not None
-    assert not plane.store.client.zscore("fleethand:due", ended.invoke_id)
+    assert (found.command_content, found.frequency) == ("echo new", "rate(7m)")
+    assert (found.paused_time is not None, found.version) == (True, 7)
+    assert [result.instance_id for result in invocation.results()] == ["host-1", "host-2", "host-3", "host-4"]
+    assert len(plane.store.schedules.entries_of(invocation.invoke_id)) == 1
+
+
+def test_change_of_a_schedule_that_ends_meanwhile_is_refused_and_leaves_nothing(plane, host, monkeypatch) -> None:
+    """It does not come to life again, and no host waits for a run that never comes."""
+    host("host-1")
+    command = plane.dispatcher.create_command(name="nightly", command_content="true", timeout_s=5)
+    invocation = plane.dispatcher.invoke_command(command.command_id, instance_ids=["host-1"], frequency=EVERY_MINUTE)
+
+    _meanwhile(monkeypatch, invocation.stop)
+    with refused("InvalidOperation.InvokeAlreadyFinished"):
+        plane.dispatcher.modify_invocation_attribute(
+            invocation.invoke_id, command_content="false", instance_ids=["host-2"]
+        )
+
+    assert [(r.instance_id, r.invocation_status) for r in invocation.results()] == [("host-1", "Cancelled")]
+    assert [kept.command_content for kept in plane.dispatcher.describe_commands().items] == ["true"]
+    assert not plane.store.client.exists("fleethand:due", "fleethand:schedules")
+
+
+def test_schedule_whose_last_time_has_come_can_be_changed_until_it_is_decided(plane, host, beat) -> None:
+    """A time that is due already still counts, with the new content."""
+    one = host()
+    at = beat.now().replace(microsecond=0) + MINUTE
+    invocation = schedule(plane, f"at({at:%Y-%m-%d %H:%M:%S})")
+    plane.store.now_ms, now_ms = lambda: round(at.timestamp() * 1000) + 500, plane.store.now_ms
+    plane.dispatcher.modify_invocation_attribute(invocation.invoke_id, command_content="echo new")
+    plane.store.now_ms = now_ms
+
+    beat.at(at + timedelta(seconds=1))
+
+    assert [order.content for order in one.orders()] == ["echo new"]
+    with refused("InvalidOperation.InvokeAlreadyFinished"):
+        plane.dispatcher.modify_invocation_attribute(invocation.invoke_id, command_content="echo late")

@@ -31,7 +31,12 @@ frequency_options = stacked(
 policy_options = stacked(
     click.option("--overlap", type=click.Choice(["skip", "queue", "parallel"]), help="While the last run is active."),
     click.option("--misfire", type=click.Choice(["skip", "latest", "all"]), help="After an outage of the beat."),
-    click.option("--jitter", "jitter_s", type=WholeSeconds(), help="Put each run off by chance, up to this."),
+    click.option(
+        "--jitter",
+        "jitter_s",
+        type=WholeSeconds(),
+        help="Put each run off by chance, up to this; less than the time between two runs.",
+    ),
     click.option("--start-at", type=Moment(), metavar="TIME", help="No run before."),
     click.option("--end-at", type=Moment(), metavar="TIME", help="No run after."),
     click.option("--max-runs", type=click.IntRange(1), metavar="N", help="No more runs than this."),

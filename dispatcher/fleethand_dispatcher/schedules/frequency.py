@@ -71,6 +71,16 @@ class Frequency:
         since = created - timedelta(seconds=1) if self.kind is FrequencyKind.AT else created
         return self.next_after(since, created=created, zone=zone)
 
+    def gap_below(self, limit_s: int, *, since: datetime) -> int | None:
+        """Return the shortest time between two runs, in seconds, if it is below *limit_s*; clock changes aside."""
+        match self.rule:
+            case Rate():
+                return self.rule.interval_s if self.rule.interval_s < limit_s else None
+            case At():
+                return None
+            case Cron():
+                return self.rule.gap_below(limit_s, _seconds(since))
+
     def is_due_time(self, moment: datetime, *, created: datetime, zone: tzinfo | None = None) -> bool:
         """Tell whether the schedule fires at *moment*; a due time that it does not have is forged or out of date."""
         return moment == self.next_after(moment - timedelta(seconds=1), created=created, zone=zone)

@@ -17,7 +17,8 @@ from fleethand_dispatcher.keyring import KeyringError
 from fleethand_dispatcher.launching import Launch, Launcher, Prepared
 from fleethand_dispatcher.letter_writer import LetterWriter
 from fleethand_dispatcher.rows import Cycle, Row
-from fleethand_dispatcher.schedule_records import Making, entry_of
+from fleethand_dispatcher.run_records import Making
+from fleethand_dispatcher.schedule_records import entry_of
 from fleethand_dispatcher.schedules.frequency import FrequencyKind
 from fleethand_dispatcher.scheduling.deciding import CATCH_UP
 from fleethand_dispatcher.scheduling.definitions import Definition
@@ -84,7 +85,7 @@ class Expander:
         ready = [self._ready(job, targets, peers, now_ms) for job, targets in zip(jobs, parted, strict=True)]
         makings = [self._making(each, now_ms) for each in ready]
         gone: list[str] = []
-        for each, made in zip(ready, self._store.schedules.make(makings), strict=True):
+        for each, made in zip(ready, self._store.runs.make(makings), strict=True):
             gone += made.dropped
             self._note(each.job.occurrence)
             if each.run is not None and made.is_new:

@@ -65,7 +65,7 @@ class Engine:
         self._bounds = Bounds(int(settings.schedule_grace_s * 1000), settings.schedule_catch_up_max)
         self._seen = _BEGIN
         self._decided = Memory()
-        """By entry: the version and the due time, so that a schedule that was changed since is not taken for the old one."""
+        """By entry: the version and the due time, so that a schedule that was changed may be due again."""
         self._epoch = 0
         self._may_hold = False
 

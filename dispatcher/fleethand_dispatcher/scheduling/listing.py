@@ -61,7 +61,7 @@ class Lister:
         head = self._reader.head(schedule_id)
         if head.snapshot.repeat_mode is not RepeatMode.PERIOD:
             raise refusal("InvalidOperation.RepeatModeUnsupported", f"{schedule_id} runs {head.snapshot.repeat_mode}.")
-        rows = self._store.schedules.runs(schedule_id, newest=max_results)
+        rows = self._store.runs.runs(schedule_id, newest=max_results)
         heads = self._store.invocations.heads([row.id for row in rows])
         return [_run(row, head) for row, head in zip(rows, heads, strict=True)]
 
@@ -89,7 +89,7 @@ class Lister:
         self, schedule_id: str, statuses: Sequence[str] | None, after: tuple[str, str] | None
     ) -> Iterator[InvocationResult]:
         """Yield the results of all runs that are kept, the newest run first, from behind *after* on."""
-        run_ids = list(reversed(self._store.schedules.run_ids(schedule_id)))
+        run_ids = list(reversed(self._store.runs.run_ids(schedule_id)))
         if after:
             run_ids = [run_id for run_id in run_ids if _age(run_id) >= _age(after[0])]
         for run_id in run_ids:
@@ -104,7 +104,7 @@ class Lister:
     def _schedule(self, definition: Definition, head: Head) -> Schedule:
         entries = self._store.schedules.entries_of(definition.id)
         facts = self._store.schedules.facts([(definition.id, entry.zone) for entry in entries])
-        newest = self._store.schedules.runs(definition.id, newest=1)
+        newest = self._store.runs.runs(definition.id, newest=1)
         policy = definition.policy
         return Schedule(
             invoke_id=definition.id,
@@ -138,7 +138,7 @@ class Lister:
 
     def _unreadable(self, schedule_id: str, head: Head) -> Schedule:
         """Return what is still known of a schedule whose definition somebody altered; it does not fire."""
-        newest = self._store.schedules.runs(schedule_id, newest=1)
+        newest = self._store.runs.runs(schedule_id, newest=1)
         snapshot = head.snapshot
         return Schedule(
             invoke_id=schedule_id,

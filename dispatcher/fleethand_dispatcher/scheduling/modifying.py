@@ -18,11 +18,13 @@ from fleethand_dispatcher.catalogue import Catalogue
 from fleethand_dispatcher.launching import Admission, Launch
 from fleethand_dispatcher.models import Command
 from fleethand_dispatcher.requests import Request, TargetsRequest, parse
+from fleethand_dispatcher.schedule_records import Changed, Entries, Joining
 from fleethand_dispatcher.schedules.frequency import parse_frequency
+from fleethand_dispatcher.scheduling import zones
 from fleethand_dispatcher.scheduling.definitions import Definition
 from fleethand_dispatcher.scheduling.expanding import new_row
 from fleethand_dispatcher.scheduling.roster import Roster
-from fleethand_dispatcher.scheduling.starting import Starter
+from fleethand_dispatcher.scheduling.starting import Starter, check_jitter
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.store import Store
 from fleethand_dispatcher.targets import Targets
@@ -73,44 +75,59 @@ class Modifier:
             RequestError: with the codes of spec 2.8, or *admission*'s.
         """
         request = parse(ModifyRequest, values)
+        while True:
+            done = self._tried(definition, request, admission)
+            if done is not None:
+                return done
+            definition = self._current(definition.id)
+
+    def _current(self, schedule_id: str) -> Definition:
+        found = self._store.schedules.definition(schedule_id)
+        if not isinstance(found, Definition):
+            raise _over(schedule_id)
+        return found
+
+    def _tried(self, old: Definition, request: ModifyRequest, admission: Admission) -> str | None:
+        """Change the schedule as it was read; returns its command's id, None if it was changed meanwhile."""
         now_ms = self._store.now_ms()
-        joining = self._joining(definition, request)
+        joining = self._joining(old, request)
         with _renamed_codes():
-            changed, command = self._changed_command(definition, request)
+            changed, command = self._changed_command(old, request)
         changed = self._changed_frequency(changed, request, now_ms)
-        if changed == definition and not joining:
-            return definition.snapshot.command_id
+        if changed == old and not joining:
+            return old.snapshot.command_id
         self._admit(changed, joining, admission, now_ms)
         if command is not None and changed.kept:
             self._catalogue.keep(command)
-        if joining:
-            self._store.schedules.join(changed.id, new_row(now_ms), joining)
         aim = msgspec.structs.replace(changed.aim, instance_ids=[*changed.aim.instance_ids, *joining])
-        new = msgspec.structs.replace(changed, aim=aim, permit=admission.permit)
-        self._write(definition, new, now_ms)
-        return changed.snapshot.command_id
+        new = msgspec.structs.replace(changed, aim=aim, permit=admission.permit, version=old.version + 1)
+        entries = self._entries(old, new, joining, now_ms)
+        came_to = self._store.schedules.change(old, new, entries, Joining(new_row(now_ms), joining))
+        if came_to is Changed.DONE:
+            return new.snapshot.command_id
+        if command is not None and changed.kept:
+            self._store.commands.delete(command.command_id)
+        if came_to is Changed.OVER:
+            raise _over(old.id)
+        return None
 
     def _admit(self, changed: Definition, joining: Sequence[str], admission: Admission, now_ms: int) -> None:
         """Ask whether the caller may run the changed one: from now on, each run needs the caller's rights."""
-        roster = Roster(self._store, self._settings.online_within_s * 1000)
-        found = (*changed.aim.instance_ids, *joining) if changed.aim.is_fixed else roster.matching(changed.aim)
+        found = (*changed.aim.instance_ids, *joining) if changed.aim.is_fixed else self._roster().matching(changed.aim)
         targets = Targets(tuple(found), (), (), ())
         launch = Launch(snapshot=changed.snapshot, parameters=changed.parameters, targets=targets, now_ms=now_ms)
         admission.check(changed.id, launch)
 
-    def _write(self, old: Definition, new: Definition, now_ms: int) -> None:
-        members = new.aim.instance_ids or self._store.invocations.targets(new.id)
-        entries = self._starter.entries(new, members, now_ms)
-        if new.snapshot.frequency == old.snapshot.frequency:  # a time that is due already still counts
-            known = self._store.schedules.entries_of(old.id)
-            facts = self._store.schedules.facts([(old.id, due.zone) for due in known])
-            entries |= {
-                due.zone: (fact.next_due, due.act_ms)
-                for due, fact in zip(known, facts, strict=True)
-                if fact.next_due is not None
-            }
-        if not self._store.schedules.change(new, entries):
-            raise refusal("InvalidOperation.InvokeAlreadyFinished", f"The schedule {new.id} is over.")
+    def _entries(self, old: Definition, new: Definition, joining: Sequence[str], now_ms: int) -> Entries:
+        """Return when it is due from now on; if its frequency stays, a time that is due already still counts."""
+        if new.snapshot.frequency != old.snapshot.frequency:
+            members = new.aim.instance_ids or self._store.invocations.targets(new.id)
+            return Entries(self._starter.entries(new, members, now_ms), replace=True)
+        added = self._roster().zones(joining) if new.is_zoned and joining else ()
+        return Entries(zones.entries(new, added, now_ms) if added else {}, replace=False)
+
+    def _roster(self) -> Roster:
+        return Roster(self._store, self._settings.online_within_s * 1000)
 
     def _joining(self, definition: Definition, request: ModifyRequest) -> Sequence[str]:
         if not request.instance_ids:
@@ -193,8 +210,13 @@ class Modifier:
             found = parse_frequency(request.frequency, now=clock.to_datetime(now_ms), timeout_s=timeout_s)
         except RequestError as error:
             raise refusal("InvalidParameter.Frequency", f"{error.code}: {error}") from error
+        check_jitter(definition.policy.jitter_s, found, now_ms)
         snapshot = msgspec.structs.replace(definition.snapshot, frequency=found.text)
         return msgspec.structs.replace(definition, snapshot=snapshot)
+
+
+def _over(schedule_id: str) -> RequestError:
+    return refusal("InvalidOperation.InvokeAlreadyFinished", f"The schedule {schedule_id} is over.")
 
 
 def _check_keys(parameters: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from fleethand_dispatcher.permit import Permit
 from fleethand_dispatcher.recording import Group, Recording
 from fleethand_dispatcher.requests import TargetsRequest
 from fleethand_dispatcher.schedule_records import head_of
-from fleethand_dispatcher.schedules.frequency import parse_frequency
+from fleethand_dispatcher.schedules.frequency import Frequency, parse_frequency
 from fleethand_dispatcher.scheduling import zones
 from fleethand_dispatcher.scheduling.definitions import Aim, Definition
 from fleethand_dispatcher.scheduling.expanding import new_row
@@ -61,6 +61,7 @@ class Starter:
             return None
         now = clock.to_datetime(launch.now_ms)
         frequency = parse_frequency(wish.timing.frequency, now=now, timeout_s=launch.snapshot.timeout_s)
+        check_jitter(wish.timing.jitter_s, frequency, launch.now_ms)
         definition = Definition(
             id=wish.invoke_id,
             created_at=launch.now_ms,
@@ -118,6 +119,18 @@ class Starter:
         is_new = self._store.invocations.create(definition.id, recording)
         self._store.schedules.wake()
         return is_new
+
+
+def check_jitter(jitter_s: int, frequency: Frequency, now_ms: int) -> None:
+    """Refuse a jitter that would let a run overtake the one before it.
+
+    Raises:
+        RequestError: `InvalidParameter.Schedule`.
+    """
+    gap_s = frequency.gap_below(jitter_s + 1, since=clock.to_datetime(now_ms))
+    if gap_s is not None:
+        problem = f"Cannot use jitter_s={jitter_s}: two runs of {frequency.text} are {gap_s} s apart; less is allowed."
+        raise refusal("InvalidParameter.Schedule", problem)
 
 
 def _aim(request: TargetsRequest, found: Sequence[str]) -> Aim:

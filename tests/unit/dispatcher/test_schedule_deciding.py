@@ -237,7 +237,7 @@ def test_long_freeze_that_no_beat_saw_is_told_by_its_newest_times_and_one_row_fo
 
 @given(st.integers(1, 200), st.integers(0, 400 * MINUTE_MS), st.sampled_from(Misfire), st.none() | st.integers(1, 20))
 def test_no_time_is_lost_or_told_twice(due: int, late_ms: int, misfire: Misfire, most: int | None) -> None:
-    """Whatever happened in between: each time that passed is told once, in order, or the first row tells of the rest."""
+    """Whatever happened in between: each time is told once, in order, or the first row tells of the rest."""
     found = verdict(
         definition(misfire=misfire, max_runs=most), due_ms=due * MINUTE_MS, after_ms=due * MINUTE_MS + late_ms
     )
