@@ -54,7 +54,7 @@ class Beat:
 
     def refresh_zones(self) -> int:
         """Look for time zones that are new to a schedule."""
-        return refresh(self.store, self.settings, self.store.now_ms())
+        return sum(refresh(self.store, self.settings, self.store.now_ms()))
 
     def now(self) -> datetime:
         """Return the server's time."""

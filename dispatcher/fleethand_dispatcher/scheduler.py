@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 from celery.beat import Scheduler
@@ -40,6 +41,7 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._epoch = 0
         self._sweep_due_s = self._zones_due_s = 0.0
+        self._zone_steps: Iterator[int] = iter(())
         self._reachable = True
         super().__init__(app, **options)
         self.max_interval = TICK_S
@@ -91,9 +93,11 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
 
     def _keep_house(self, store: Store, holder: Holder) -> None:
         """Do what can wait, a little at a time: a schedule must not."""
+        if next(self._zone_steps, None) is not None:
+            return
         if elapsed_s() >= self._zones_due_s:
             self._zones_due_s = elapsed_s() + ZONES_EVERY_S
-            zones.refresh(store, self._settings, holder.at_ms)
+            self._zone_steps = zones.refresh(store, self._settings, holder.at_ms)
         elif elapsed_s() >= self._sweep_due_s and not sweep(store, self._settings):
             self._sweep_due_s = elapsed_s() + SWEEP_EVERY_S
 

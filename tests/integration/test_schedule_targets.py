@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from beat import MINUTE, next_time, outcomes, row, run_through, schedule
+from fleethand_dispatcher.scheduling.zones import refresh
 
 DAILY_AT_NINE = "0 0 9 * * ?"
 
@@ -166,6 +167,17 @@ def test_zone_that_is_new_to_a_schedule_is_found_before_its_time(plane, host, be
     assert added == (1, 0)
     assert len(tokyo.orders()) == 1
     assert invocation.status in ("Pending", "Scheduled")
+
+
+def test_search_for_new_zones_is_done_in_steps(plane, host, beat, monkeypatch) -> None:
+    """What is due in between does not wait for the rest of ten thousand schedules."""
+    host("berlin", tags={"env": "prod"}, time_zone="Europe/Berlin")
+    for targets in ({"tags": {"env": "prod"}}, {"all_instances": True}, {"tags": {"env": "prod"}}):
+        schedule(plane, DAILY_AT_NINE, **targets)
+    host("tokyo", tags={"env": "prod"}, time_zone="Asia/Tokyo")
+    monkeypatch.setattr("fleethand_dispatcher.scheduling.zones._STEP", 1)
+
+    assert list(refresh(plane.store, plane.settings, plane.store.now_ms())) == [1, 1, 1]
 
 
 def test_schedule_by_zones_ends_when_it_has_run_in_the_last_one(plane, host, beat) -> None:

@@ -155,7 +155,7 @@ def test_beat_does_all_it_must_under_its_own_user(make_fleet: FleetFactory) -> N
         plane.run_through()
         plane.at(due + MINUTE + timedelta(seconds=1))
         plane.host(client, "web-2", tags={"role": "web"}, time_zone="UTC")
-        assert zones.refresh(plane.beats, fleet.settings, plane.beats.now_ms()) == 1
+        assert sum(zones.refresh(plane.beats, fleet.settings, plane.beats.now_ms())) == 1
         web.beat(tags={"role": "db"})
         plane.settle()
         fleet.dispatcher.freeze("a test")

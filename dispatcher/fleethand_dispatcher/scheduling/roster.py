@@ -29,6 +29,7 @@ class Roster:
         self._store = store
         self._online_within_ms = online_within_ms
         self._found: dict[tuple[object, ...], Sequence[str]] = {}
+        self._zones: dict[tuple[object, ...], set[str]] = {}
 
     @cached_property
     def _facts(self) -> Mapping[str, Heartbeat]:
@@ -47,9 +48,18 @@ class Roster:
         """Return the time zones of some hosts."""
         return {self.zone(instance_id) for instance_id in instance_ids}
 
+    def zones_of(self, aim: Aim) -> set[str]:
+        """Return the time zones of the hosts that a schedule is for now."""
+        if aim.is_fixed:
+            return self.zones(aim.instance_ids)
+        key = _key(aim)
+        if key not in self._zones:
+            self._zones[key] = self.zones(self.matching(aim))
+        return self._zones[key]
+
     def matching(self, aim: Aim) -> Sequence[str]:
         """Return the hosts that fit now, by id."""
-        key = (tuple(sorted(aim.tags.items())), tuple(aim.names), aim.all_instances, aim.limit)
+        key = _key(aim)
         if key not in self._found:
             request = parse(TargetsRequest, {"tags": aim.tags, "names": tuple(aim.names), "limit": aim.limit})
             fits: Callable[[Heartbeat], bool] = matcher(aim.tags, tuple(aim.names))
@@ -80,3 +90,8 @@ class Roster:
             part(crew.instances, seen=[seen[i] for i in crew.instances], enrolled=peers, online_since_ms=since_ms)
             for crew in crews
         ]
+
+
+def _key(aim: Aim) -> tuple[object, ...]:
+    """Return what aims that mean the same have in common: many schedules are for the same hosts."""
+    return tuple(sorted(aim.tags.items())), tuple(aim.names), aim.all_instances, aim.limit
