@@ -126,6 +126,15 @@ class RunRecords:
         raw = cast("list[bytes | None]", self._client.hmget(k.runs, run_ids)) if run_ids else []
         return [occurrences.decode_run(value) for value in raw if value]
 
+    def newest(self, schedule_ids: Sequence[str]) -> list[Run | None]:
+        """Return the newest row of several schedules' lists, in two round trips; None for an empty list."""
+        pipe = self._client.pipeline(transaction=False)
+        for schedule_id in schedule_ids:
+            pipe.zrevrange(keys.invocation(schedule_id).dues, 0, 0)
+        for schedule_id, run_ids in zip(schedule_ids, pipe.execute(), strict=True):
+            pipe.hmget(keys.invocation(schedule_id).runs, run_ids or [""])
+        return [occurrences.decode_run(raw) if raw else None for (raw,) in pipe.execute()]
+
     def keep_counts(self, schedule_id: str, run_id: str, counts: Mapping[str, int]) -> None:
         """Write into the list of runs what became of a run whose records go."""
         k = keys.invocation(schedule_id)

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from fleethand_common import clock
 from fleethand_common.commands import RepeatMode
@@ -12,9 +13,19 @@ from fleethand_dispatcher.api_errors import refusal
 from fleethand_dispatcher.models import InvocationResult, Page, Schedule, ScheduledRun
 from fleethand_dispatcher.reading import Reader
 from fleethand_dispatcher.rows import Head
+from fleethand_dispatcher.schedule_records import EntryFacts
 from fleethand_dispatcher.scheduling.definitions import Definition, Unreadable
 from fleethand_dispatcher.scheduling.occurrences import Run
 from fleethand_dispatcher.store import Store
+
+
+class _Facts(NamedTuple):
+    """All that is told of one schedule."""
+
+    definition: Definition | Unreadable
+    head: Head
+    entries: Sequence[EntryFacts]
+    last_run: ScheduledRun | None
 
 
 class Lister:
@@ -30,15 +41,23 @@ class Lister:
         start = paging.position(next_token, str) or ""
         found = [i for i in self._store.schedules.ids() if i > start and invoke_id in (None, i)]
         chosen = found[:size]
-        heads = self._store.invocations.heads(chosen)
-        items = [
-            self._schedule(definition, head)
-            if isinstance(definition, Definition)
-            else self._unreadable(definition.id, head)
-            for definition, head in zip(self._store.schedules.read(chosen), heads, strict=True)
-            if definition and head
-        ]
+        items = [_schedule(facts) for facts in self._facts(chosen)]
         return Page(items=items, next_token=paging.token(chosen[-1]) if len(found) > size else "")
+
+    def _facts(self, schedule_ids: Sequence[str]) -> Iterator[_Facts]:
+        """Read all that is told of several schedules, in as many round trips as for one."""
+        newest = self._store.runs.newest(schedule_ids)
+        ran = [run.id for run in newest if run]
+        heads = dict(zip(ran, self._store.invocations.heads(ran), strict=True))
+        for definition, head, entries, run in zip(
+            self._store.schedules.read(schedule_ids),
+            self._store.invocations.heads(schedule_ids),
+            self._store.schedules.standings(schedule_ids),
+            newest,
+            strict=True,
+        ):
+            if definition and head:
+                yield _Facts(definition, head, entries, _run(run, heads[run.id]) if run else None)
 
     def definition(self, schedule_id: str) -> Definition:
         """Return what is kept of a living schedule.
@@ -101,60 +120,61 @@ class Lister:
                 next(results, None)
             yield from results
 
-    def _schedule(self, definition: Definition, head: Head) -> Schedule:
-        entries = self._store.schedules.entries_of(definition.id)
-        facts = self._store.schedules.facts([(definition.id, entry.zone) for entry in entries])
-        newest = self._store.runs.runs(definition.id, newest=1)
-        policy = definition.policy
-        return Schedule(
-            invoke_id=definition.id,
-            command_id=definition.snapshot.command_id,
-            command_name=definition.snapshot.command_name,
-            command_content=definition.snapshot.command_content,
-            frequency=definition.snapshot.frequency,
-            time_zone=definition.frequency.zone_name or ("" if definition.is_zoned else "UTC"),
-            invocation_status=aggregate(head.counts),
-            counts=head.counts,
-            instance_count=head.total,
-            creation_time=clock.to_datetime(definition.created_at),
-            next_time=min((clock.to_datetime(fact.next_due) for fact in facts if fact.next_due), default=None),
-            paused_time=_time(definition.paused_at),
-            runs=sum(fact.fired for fact in facts),
-            last_run=_run(newest[0], self._store.invocations.head(newest[0].id)) if newest else None,
-            tags=definition.aim.tags,
-            names=tuple(definition.aim.names),
-            all_instances=definition.aim.all_instances,
-            overlap=policy.overlap,
-            misfire=policy.misfire,
-            jitter_s=policy.jitter_s,
-            start_time=_time(policy.start_at),
-            end_time=_time(policy.end_at),
-            max_runs=policy.max_runs,
-            blackout=tuple(policy.blackout),
-            stop_on_failure=policy.stop_on_failure,
-            version=definition.version,
-            principal=definition.permit.actor,
-        )
 
-    def _unreadable(self, schedule_id: str, head: Head) -> Schedule:
-        """Return what is still known of a schedule whose definition somebody altered; it does not fire."""
-        newest = self._store.runs.runs(schedule_id, newest=1)
-        snapshot = head.snapshot
-        return Schedule(
-            invoke_id=schedule_id,
-            command_id=snapshot.command_id,
-            command_name=snapshot.command_name,
-            command_content=snapshot.command_content,
-            frequency=snapshot.frequency,
-            time_zone="",
-            invocation_status=aggregate(head.counts),
-            counts=head.counts,
-            instance_count=head.total,
-            creation_time=clock.to_datetime(head.created_at),
-            next_time=None,
-            last_run=_run(newest[0], self._store.invocations.head(newest[0].id)) if newest else None,
-            authentic=False,
-        )
+def _schedule(facts: _Facts) -> Schedule:
+    definition, head = facts.definition, facts.head
+    if isinstance(definition, Unreadable):
+        return _unreadable(facts)
+    policy = definition.policy
+    return Schedule(
+        invoke_id=definition.id,
+        command_id=definition.snapshot.command_id,
+        command_name=definition.snapshot.command_name,
+        command_content=definition.snapshot.command_content,
+        frequency=definition.snapshot.frequency,
+        time_zone=definition.frequency.zone_name or ("" if definition.is_zoned else "UTC"),
+        invocation_status=aggregate(head.counts),
+        counts=head.counts,
+        instance_count=head.total,
+        creation_time=clock.to_datetime(definition.created_at),
+        next_time=min((clock.to_datetime(each.next_due) for each in facts.entries if each.next_due), default=None),
+        paused_time=_time(definition.paused_at),
+        runs=sum(each.fired for each in facts.entries),
+        last_run=facts.last_run,
+        tags=definition.aim.tags,
+        names=tuple(definition.aim.names),
+        all_instances=definition.aim.all_instances,
+        overlap=policy.overlap,
+        misfire=policy.misfire,
+        jitter_s=policy.jitter_s,
+        start_time=_time(policy.start_at),
+        end_time=_time(policy.end_at),
+        max_runs=policy.max_runs,
+        blackout=tuple(policy.blackout),
+        stop_on_failure=policy.stop_on_failure,
+        version=definition.version,
+        principal=definition.permit.actor,
+    )
+
+
+def _unreadable(facts: _Facts) -> Schedule:
+    """Return what is still known of a schedule whose definition somebody altered; it does not fire."""
+    head, snapshot = facts.head, facts.head.snapshot
+    return Schedule(
+        invoke_id=facts.definition.id,
+        command_id=snapshot.command_id,
+        command_name=snapshot.command_name,
+        command_content=snapshot.command_content,
+        frequency=snapshot.frequency,
+        time_zone="",
+        invocation_status=aggregate(head.counts),
+        counts=head.counts,
+        instance_count=head.total,
+        creation_time=clock.to_datetime(head.created_at),
+        next_time=None,
+        last_run=facts.last_run,
+        authentic=False,
+    )
 
 
 def _age(run_id: str) -> tuple[int, str]:
