@@ -188,6 +188,8 @@ class Schedule(Record):
     creation_time: datetime
     next_time: datetime | None
     """When the next run is due; None if there is none any more."""
+    late_s: int = 0
+    """Seconds since the next run should have been made: no beat works, or the fleet is frozen."""
     paused_time: datetime | None = None
     """Since when it is paused."""
     runs: int = 0

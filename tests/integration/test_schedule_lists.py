@@ -91,3 +91,19 @@ def test_schedules_are_found_by_when_they_are_due(plane, host) -> None:
 
     assert [due.schedule_id for due in found] == [first.invoke_id, last.invoke_id]
     assert plane.store.schedules.next_act_ms() == round(next_time(plane, first).timestamp() * 1000)
+
+
+def test_schedule_tells_for_how_long_no_beat_has_looked_at_it(plane, host, beat, monkeypatch) -> None:
+    """Jitter is no delay, and a beat that works leaves none."""
+    host()
+    late, jittered = schedule(plane, "rate(5m)"), schedule(plane, "rate(5m)", jitter_s=240)
+    schedule(plane, "rate(7d)")
+    monkeypatch.setattr(plane.dispatcher._store, "now_ms", lambda: plane.store.now_ms() + 460_000)
+
+    found = {item.invoke_id: item.late_s for item in plane.dispatcher.describe_schedules().items}
+    beat.at(beat.now() + timedelta(seconds=460))
+
+    assert 155 <= found[late.invoke_id] <= 165
+    assert found[jittered.invoke_id] == 0
+    assert sum(found.values()) == found[late.invoke_id]
+    assert {item.late_s for item in plane.dispatcher.describe_schedules().items} == {0}

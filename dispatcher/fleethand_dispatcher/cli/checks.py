@@ -114,8 +114,10 @@ def aggregator(vitals: "Vitals", _: "Settings") -> Verdict:
 
 
 def beat(vitals: "Vitals", _: "Settings") -> Verdict:
-    """Look at whether old records are cleared away."""
-    way_out = "start `celery -A fleethand_dispatcher.celery_app beat`: it clears old records away"
+    """Look at whether schedules fire and old records are cleared away."""
+    way_out = (
+        "start `celery -A fleethand_dispatcher.celery_app beat`: until then no schedule fires and no old record goes"
+    )
     if vitals.beat_at_ms is None:
         return Verdict("beat", "fail", "none was ever started", way_out)
     silent_ms = vitals.server_ms - vitals.beat_at_ms

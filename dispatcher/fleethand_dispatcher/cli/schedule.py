@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _PAGE = 50
 _ZONES_SHOWN = 3
+_LATE_S = 10
+"""A beat that works is never as late."""
 
 
 @click.group(cls=FleethandGroup)
@@ -50,8 +52,18 @@ def list_(session: Session, /, *, as_json: bool) -> None:
     if as_json:
         shapes.print_json(found)
         return
+    _tell_if_late(found)
     header = ("schedule", "status", "frequency", "next", "runs", "last", "command")
     tables.print_rows(header, [_row(item) for item in found])
+
+
+def _tell_if_late(found: "Sequence[Schedule]") -> None:
+    late = [item for item in found if item.late_s > _LATE_S]
+    if late:
+        who = late[0].invoke_id if len(late) == 1 else f"{len(late)} schedules"
+        since = f"should have fired {max(item.late_s for item in late)} s ago"
+        why = "no beat works, or the fleet is frozen; see 'fleethand doctor' and 'fleethand freeze --status'"
+        click.echo(f"{who} {since}: {why}.", err=True)
 
 
 def _row(item: "Schedule") -> tuple[object, ...]:
@@ -84,6 +96,7 @@ def show(session: Session, /, *, ident: str, runs: int, as_json: bool) -> None:
             shapes.print_json({**record, "latest_runs": rows})
             return
         fields = shapes.plain(known[0] if known else dispatcher.describe_invocation(ident))
+    _tell_if_late(known)
     fields["counts"] = ", ".join(counted(known[0].counts)) if known else fields["counts"]
     if fields.pop("authentic", True) is False:
         click.echo("Its definition was altered in Redis: it does not fire. Stop it and make it again.", err=True)

@@ -26,6 +26,7 @@ class _Facts(NamedTuple):
     head: Head
     entries: Sequence[EntryFacts]
     last_run: ScheduledRun | None
+    now_ms: int
 
 
 class Lister:
@@ -48,6 +49,7 @@ class Lister:
         """Read all that is told of several schedules, in as many round trips as for one."""
         newest = self._store.runs.newest(schedule_ids)
         ran = [run.id for run in newest if run]
+        now_ms = self._store.now_ms()
         heads = dict(zip(ran, self._store.invocations.heads(ran), strict=True))
         for definition, head, entries, run in zip(
             self._store.schedules.read(schedule_ids),
@@ -57,7 +59,7 @@ class Lister:
             strict=True,
         ):
             if definition and head:
-                yield _Facts(definition, head, entries, _run(run, heads[run.id]) if run else None)
+                yield _Facts(definition, head, entries, _run(run, heads[run.id]) if run else None, now_ms)
 
     def definition(self, schedule_id: str) -> Definition:
         """Return what is kept of a living schedule.
@@ -126,6 +128,7 @@ def _schedule(facts: _Facts) -> Schedule:
     if isinstance(definition, Unreadable):
         return _unreadable(facts)
     policy = definition.policy
+    next_due = min((each.next_due for each in facts.entries if each.next_due), default=None)
     return Schedule(
         invoke_id=definition.id,
         command_id=definition.snapshot.command_id,
@@ -137,7 +140,8 @@ def _schedule(facts: _Facts) -> Schedule:
         counts=head.counts,
         instance_count=head.total,
         creation_time=clock.to_datetime(definition.created_at),
-        next_time=min((clock.to_datetime(each.next_due) for each in facts.entries if each.next_due), default=None),
+        next_time=_time(next_due),
+        late_s=max(0, facts.now_ms - next_due - policy.jitter_s * 1000) // 1000 if next_due else 0,
         paused_time=_time(definition.paused_at),
         runs=sum(each.fired for each in facts.entries),
         last_run=facts.last_run,

@@ -200,3 +200,18 @@ def test_schedule_is_made_by_whoever_may_not_see_its_next_runs(fake: FakeDispatc
     ran = cli(fake, "run", "--all", "--rate", "5m", "--", "true")
 
     assert (ran.exit_code, ran.stdout, ran.stderr) == (0, f"{INVOKE_ID}\n", "")
+
+
+@pytest.mark.parametrize("words", [("list",), ("show", INVOKE_ID)])
+def test_schedule_that_should_have_fired_is_told_beside_the_answer(
+    fake: FakeDispatcher, words: tuple[str, ...]
+) -> None:
+    """A time that is past and looks like a time to come would be a lie."""
+    fake.schedules = [a_schedule(late_s=300)]
+
+    found = cli(fake, "schedule", *words)
+
+    assert f"{INVOKE_ID} should have fired 300 s ago: no beat works, or the fleet is frozen" in found.stderr
+    assert "should have fired" not in found.stdout
+    fake.schedules = [a_schedule(late_s=3)]
+    assert not cli(fake, "schedule", *words).stderr
