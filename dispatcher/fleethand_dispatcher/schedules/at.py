@@ -32,7 +32,7 @@ def parse_at(text: str) -> At:
     """
     found = _FORM.fullmatch(text)
     if found is None:
-        problem = f"Cannot read {text!r}. Write at(yyyy-MM-dd HH:mm:ss zone): at(2027-01-01 09:00:00 Asia/Shanghai)."
+        problem = f"Cannot read {text[:100]!r}. Write at(yyyy-MM-dd HH:mm:ss zone): at(2027-01-01 09:00:00 Asia/Shanghai)."
         raise refusal("InvalidAtExpression", problem)
     zone_name = found[3] or "UTC"
     zone = find_zone(zone_name)
@@ -40,5 +40,7 @@ def parse_at(text: str) -> At:
         wall = datetime.strptime(f"{found[1]} {found[2]}", "%Y-%m-%d %H:%M:%S").replace(tzinfo=zone)
         moment = wall.astimezone(UTC)
     except (ValueError, OverflowError) as error:  # there is no such day, or it is beyond year 1 or 9999 in UTC
-        raise refusal("InvalidAtExpression", f"There is no {found[1]} {found[2]} {zone_name}.") from error
+        problem = f"There is no {found[1]} {found[2]} {zone_name}."
+        way_out = "Write a day of the calendar and a time from 00:00:00 to 23:59:59."
+        raise refusal("InvalidAtExpression", f"{problem} {way_out}") from error
     return At(int(moment.timestamp()), zone, zone_name)

@@ -25,7 +25,10 @@ from fleethand_dispatcher.schedules.local_time import DAY_S, first_moment_after
 from fleethand_dispatcher.schedules.walls import Walls
 from fleethand_dispatcher.schedules.zones import find_zone
 
-_FORM = "Write 6 to 8 fields: second minute hour day-of-month month day-of-week [year] [time zone]."
+_FORM = (
+    "Write 6 to 8 fields: second minute hour day-of-month month day-of-week [year] [time zone];"
+    " or rate(5m), or at(2027-01-01 09:00:00)."
+)
 _FIELDS = len(KINDS) - 1  # all but the year
 _CRONTAB_FIELDS = 5
 _YEAR = re.compile(r"[*?0-9][-*?0-9,/]*")
@@ -125,10 +128,12 @@ def _part_zone(text: str, tokens: list[Token]) -> tuple[list[Token], str]:
         instead = f"Write {_ALIASES[text.lower()]}." if text.lower() in _ALIASES else _FORM
         raise refusal("BadCronExpression", f"Cannot use the short form {text!r}. {instead}")
     if count == _CRONTAB_FIELDS:
-        problem = f"5 fields were found, as in a crontab; seconds come first here, and Sunday is 7: write 0 {text}."
+        *others, weekday = (token.text for token in tokens)
+        instead = " ".join(("0", *others, "7" if weekday == "0" else weekday))
+        problem = f"5 fields were found, as in a crontab; seconds come first here, and Sunday is 7: write {instead}."
         raise refusal("BadCronExpression", problem)
     if not _FIELDS <= count <= len(KINDS) + 1:
-        raise refusal("BadCronExpression", f"{count} fields were found. {_FORM}")
+        raise refusal("BadCronExpression", f"{count} {'field was' if count == 1 else 'fields were'} found. {_FORM}")
     if count == _FIELDS or (count == len(KINDS) and _YEAR.fullmatch(tokens[-1].text)):
         return tokens, ""
     return tokens[:-1], tokens[-1].text

@@ -84,9 +84,9 @@ class FieldKind:
         try:
             span, slash, step_text = item.partition("/")
             first_text, dash, last_text = span.partition("-")
-            first = self.low if span == "*" else self.number(first_text)
+            first = self.low if span == "*" else self.number(first_text, item)
             open_end = self.high if slash or span == "*" else first
-            last = self.number(last_text) if dash else open_end
+            last = self.number(last_text, item) if dash else open_end
             return self._range(first, last, self._step(step_text) if slash else 1)
         except ValueError as error:
             raise self.error(str(error), character) from error
@@ -105,12 +105,12 @@ class FieldKind:
             raise ValueError(f"the step {text!r} is out of 1-{longest}")
         return int(text)
 
-    def number(self, text: str) -> int:
-        """Return the number or the number of a name; ValueError says what is allowed."""
+    def number(self, text: str, item: str) -> int:
+        """Return the number or the number of a name in *item*; ValueError says what is allowed."""
         value = self.names.get(text.lower())
         if value is None:
             if not _NUMBER.fullmatch(text):
-                raise ValueError(f"cannot read {text!r}; {self._allowed()}")
+                raise ValueError(f"cannot read {item[:50]!r}; {self._allowed()}")
             value = int(text)
         if not self.low <= value <= self.high:
             raise ValueError(f"{text} is out of {self.low}-{self.high}{self.hint}")
@@ -131,7 +131,7 @@ def _special_day_of_month(item: str, kind: FieldKind) -> str | None:
         return item.lower()
     if item.startswith("L"):
         raise ValueError(f"cannot read {item!r}; L is the last day and LW the last weekday of the month")
-    return f"{kind.number(item[:-1])}w" if item.endswith("W") else None
+    return f"{kind.number(item[:-1], item)}w" if item.endswith("W") else None
 
 
 def _special_day_of_week(item: str, kind: FieldKind) -> str | None:
@@ -139,13 +139,13 @@ def _special_day_of_week(item: str, kind: FieldKind) -> str | None:
     if item == "L":
         return "0"  # the last day of the week
     if item.endswith("L"):
-        return f"l{kind.number(item[:-1]) % 7}"
+        return f"l{kind.number(item[:-1], item) % 7}"
     weekday, mark, nth = item.partition("#")
     if not mark:
         return None
     if nth not in _NTHS:
         raise ValueError(f"{nth!r} after # is out of 1-5")
-    return f"{kind.number(weekday) % 7}#{nth}"
+    return f"{kind.number(weekday, item) % 7}#{nth}"
 
 
 SECONDS = FieldKind("second", 0, 59)

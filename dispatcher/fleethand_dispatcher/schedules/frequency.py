@@ -117,7 +117,7 @@ def parse_frequency(
 def _rate(text: str, timeout_s: int | None) -> Frequency:
     rule = parse_rate(text)
     if timeout_s is not None and rule.interval_s <= timeout_s:
-        problem = f"{text}: the interval must be longer than the timeout of {timeout_s} s."
+        problem = f"{text}: the interval must be longer than the timeout of {timeout_s} s; change one of them."
         raise refusal("InvalidParam.Frequency", problem)
     return Frequency(text=text, kind=FrequencyKind.RATE, zone=None, zone_name="", rule=rule)
 
@@ -125,7 +125,8 @@ def _rate(text: str, timeout_s: int | None) -> Frequency:
 def _at(text: str, since_s: int) -> Frequency:
     rule = parse_at(text)
     if rule.moment_s < since_s:
-        raise refusal("AtExpressionExpired", f"{text} is {_shown(rule.moment_s)}, and it is {_shown(since_s)} now.")
+        problem = f"{text} is {_shown(rule.moment_s)}, and it is {_shown(since_s)} now."
+        raise refusal("AtExpressionExpired", f"{problem} Write a time to come, with its zone unless it is in UTC.")
     return Frequency(text=text, kind=FrequencyKind.AT, zone=rule.zone, zone_name=rule.zone_name, rule=rule)
 
 
@@ -139,7 +140,7 @@ def _cron(text: str, since_s: int, timeout_s: int | None) -> Frequency:
         problem = f"{text}: two runs are {gap_s} s apart; at least {limits.CRON_GAP_MIN_S} s are required."
         raise refusal("InvalidParam.Frequency", problem)
     if gap_s is not None:
-        problem = f"{text}: two runs are {gap_s} s apart, which is less than the timeout of {timeout_s} s."
+        problem = f"{text}: two runs are {gap_s} s apart, which is less than the timeout of {timeout_s} s; change one of them."
         raise refusal("InvalidParam.Frequency", problem)
     return Frequency(text=text, kind=FrequencyKind.CRON, zone=rule.zone, zone_name=rule.zone_name, rule=rule)
 
@@ -151,4 +152,4 @@ def _seconds(moment: datetime) -> int:
 
 
 def _shown(moment_s: int) -> str:
-    return f"{datetime.fromtimestamp(moment_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{datetime.fromtimestamp(moment_s, UTC).replace(tzinfo=None)} UTC"

@@ -32,7 +32,7 @@ def parse_rate(text: str) -> Rate:
     """
     found = _FORM.fullmatch(text)
     if found is None:
-        problem = f"Cannot read {text!r}. Write rate(<number><unit>) with the unit s, m, h or d: rate(5m)."
+        problem = f"Cannot read {text[:100]!r}. Write rate(<number><unit>) with the unit s, m, h or d: rate(5m)."
         raise refusal("InvalidRateExpression", problem)
     digits = found[1].lstrip("0")
     if not digits:

@@ -30,7 +30,7 @@ def find_zone(name: str) -> tzinfo:
         return UTC
     if "+" in name or "-" in name:
         return _from_offset(name)
-    raise refusal("TimezoneInformationCorrupt", f"Cannot use {name!r}. {_FORMS}")
+    raise refusal("TimezoneInformationCorrupt", f"Cannot use {name[:100]!r}. {_FORMS}")
 
 
 def _from_database(name: str) -> tzinfo:
@@ -56,7 +56,7 @@ def _names() -> dict[str, str]:
 def _from_offset(name: str) -> tzinfo:
     found = _OFFSET.fullmatch(name)
     if found is None:
-        problem = f"Cannot use {name!r}. Write GMT+8:00 or GMT-3:30, with no zero before the hour."
+        problem = f"Cannot use {name[:100]!r}. Write GMT+8:00 or GMT-3:30, with no zero before the hour."
         raise refusal("InvalidGMTOffsetForTimezone", problem)
     sign, hours, minutes = found[1], int(found[2]), int(found[3])
     if hours > _HOURS[sign]:
