@@ -91,13 +91,14 @@ def show(session: Session, /, *, ident: str, runs: int, as_json: bool) -> None:
         ident = dispatcher.resolve_invocation(ident)
         rows = dispatcher.describe_schedule_runs(ident, max_results=runs)
         known = dispatcher.describe_schedules(invoke_id=ident).items
-        if as_json:
-            record = shapes.plain(known[0]) if known else shapes.plain(dispatcher.describe_invocation(ident))
-            shapes.print_json({**record, "latest_runs": rows})
-            return
-        fields = shapes.plain(known[0] if known else dispatcher.describe_invocation(ident))
+        record = known[0] if known else dispatcher.describe_invocation(ident)
+    fields = shapes.plain(record)
+    if as_json:
+        shapes.print_json({**fields, "latest_runs": rows})
+        return
     _tell_if_late(known)
-    fields["counts"] = ", ".join(counted(known[0].counts)) if known else fields["counts"]
+    fields["counts"] = ", ".join(counted(record.counts))
+    fields["tags"] = ", ".join(f"{key}={value}" for key, value in fields.get("tags", {}).items())
     if fields.pop("authentic", True) is False:
         click.echo("Its definition was altered in Redis: it does not fire. Stop it and make it again.", err=True)
     tables.print_fields((name, value) for name, value in fields.items() if name != "last_run" and value is not False)
@@ -107,7 +108,7 @@ def show(session: Session, /, *, ident: str, runs: int, as_json: bool) -> None:
 
 
 def _run_row(row: "ScheduledRun") -> tuple[object, ...]:
-    due = f"{shapes.time_text(row.due_time)}{' ' + row.time_zone if row.time_zone else ''}"
+    due = f"{shapes.time_text(row.due_time)}{f' for {row.time_zone}' if row.time_zone else ''}"
     skipped = f"{row.skipped_count} skipped" if row.skipped_count else ""
     hosts = ", ".join(filter(None, [*counted(row.counts), skipped]))
     return due, row.outcome, hosts, row.run_id if row.instance_count else "", row.reason
@@ -133,18 +134,24 @@ def preview(session: Session, /, *, ident: str | None, count: int, as_json: bool
     frequency = frequency_of(given)
     if bool(frequency) == bool(ident):
         raise click.UsageError("give the ID of a schedule, or one of --rate, --at and --cron.")
+    if ident and given["blackout"]:
+        raise click.UsageError("--blackout is for --rate, --at and --cron; a schedule has its own windows.")
     mine = _zone(given["my_zone"]) if given["my_zone"] else None
     with session.open() as dispatcher:
+        ident = dispatcher.resolve_invocation(ident) if ident else None
+        known = dispatcher.describe_schedules(invoke_id=ident).items if ident else []
         found = dispatcher.preview_schedule(
             frequency,
             count,
-            invoke_id=dispatcher.resolve_invocation(ident) if ident else None,
+            invoke_id=ident,
             blackout=given["blackout"],
             time_zones=given["zones"],
         )
     if as_json:
         shapes.print_json(found)
         return
+    if known and known[0].paused_time:
+        click.echo(f"Paused: nothing fires until 'fleethand schedule resume {ident}'.", err=True)
     print_upcoming(found, mine)
 
 

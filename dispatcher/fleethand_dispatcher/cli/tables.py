@@ -34,7 +34,7 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Print one record: a name and a value per line; what is empty is left out."""
-    known = [(name, str(value)) for name, value in fields if value not in (None, "", (), {})]
+    known = [(name, _text(value)) for name, value in fields if value not in (None, "", (), [], {})]
     width = max((len(name) for name, _ in known), default=0)
     for name, value in known:
         first, *rest = value.splitlines() or [""]
@@ -54,6 +54,10 @@ _STYLES = {
     **dict.fromkeys(("Failed", "PartialFailed", "Timeout", "Error", "Aborted", "Invalid", "Terminated"), "red"),
     **dict.fromkeys(("Stopped", "Cancelled", "offline", "fail"), "red"),
 }
+
+
+def _text(value: object) -> str:
+    return ", ".join(str(item) for item in value) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _one_line(cell: object) -> str:

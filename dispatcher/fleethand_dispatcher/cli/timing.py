@@ -1,5 +1,6 @@
 """The options that say when a command runs, and how their values become arguments of the `Dispatcher`."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -46,20 +47,29 @@ policy_options = stacked(
     click.option("--stop-on-failure", is_flag=True, help="A host whose run fails leaves the schedule."),
 )
 
+_FORMS = {"rate": "rate", "at_time": "at", "cron": ""}
+"""The options and, where they leave it out, the API's word for them."""
 _POLICY = ("overlap", "misfire", "jitter_s", "start_at", "end_at", "max_runs", "blackout", "stop_on_failure")
 
 
 def frequency_of(given: Mapping[str, Any]) -> str:
     """Return the frequency in the API's spelling; an empty text if none was given.
 
+    `--rate` and `--at` take the API's own `rate(5m)` and `at(…)`, too, as error messages show these.
+
     Raises:
-        UsageError: more than one was given.
+        UsageError: more than one was given, or one without a value.
     """
-    forms = (("rate", "rate({})"), ("at_time", "at({})"), ("cron", "{}"))
-    found = [form.format(given[name]) for name, form in forms if given[name] is not None]
+    found = [(form, str(given[name]).strip()) for name, form in _FORMS.items() if given[name] is not None]
     if len(found) > 1:
         raise click.UsageError("give one of --rate, --at and --cron.")
-    return found[0] if found else ""
+    if not found:
+        return ""
+    form, value = found[0]
+    if not value:  # from an unset variable of a shell; without a schedule the command would run at once
+        raise click.UsageError(f"--{form or 'cron'} is empty: say when to run, or leave it out.")
+    is_whole = not form or re.match(rf"{form}\s*\(", value, re.IGNORECASE)
+    return value if is_whole else f"{form}({value})"
 
 
 def timing_of(given: Mapping[str, Any]) -> dict[str, Any]:

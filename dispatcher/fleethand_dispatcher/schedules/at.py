@@ -32,8 +32,8 @@ def parse_at(text: str) -> At:
     """
     found = _FORM.fullmatch(text)
     if found is None:
-        problem = f"Cannot read {text[:100]!r}. Write at(yyyy-MM-dd HH:mm:ss zone): at(2027-01-01 09:00:00 Asia/Shanghai)."
-        raise refusal("InvalidAtExpression", problem)
+        way_out = "Write at(yyyy-MM-dd HH:mm:ss zone): at(2027-01-01 09:00:00 Asia/Shanghai)."
+        raise refusal("InvalidAtExpression", f"Cannot read {text[:100]!r}. {way_out}")
     zone_name = found[3] or "UTC"
     zone = find_zone(zone_name)
     try:

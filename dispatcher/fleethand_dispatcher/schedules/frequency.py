@@ -140,8 +140,8 @@ def _cron(text: str, since_s: int, timeout_s: int | None) -> Frequency:
         problem = f"{text}: two runs are {gap_s} s apart; at least {limits.CRON_GAP_MIN_S} s are required."
         raise refusal("InvalidParam.Frequency", problem)
     if gap_s is not None:
-        problem = f"{text}: two runs are {gap_s} s apart, which is less than the timeout of {timeout_s} s; change one of them."
-        raise refusal("InvalidParam.Frequency", problem)
+        problem = f"{text}: two runs are {gap_s} s apart, which is less than the timeout of {timeout_s} s"
+        raise refusal("InvalidParam.Frequency", f"{problem}; change one of them.")
     return Frequency(text=text, kind=FrequencyKind.CRON, zone=rule.zone, zone_name=rule.zone_name, rule=rule)
 
 

@@ -67,9 +67,7 @@ class Lister:
         Raises:
             RequestError: `InvalidInvokeId.NotFound`, or the codes of spec 2.8 for what does not repeat or is over.
         """
-        head = self._reader.head(schedule_id)
-        if head.snapshot.repeat_mode is not RepeatMode.PERIOD:
-            raise refusal("InvalidOperation.RepeatModeUnsupported", f"{schedule_id} runs {head.snapshot.repeat_mode}.")
+        self._check_repeats(schedule_id)
         found = self._store.schedules.definition(schedule_id)
         if found is None:
             raise refusal("InvalidOperation.InvokeAlreadyFinished", f"The schedule {schedule_id} is over.")
@@ -79,9 +77,7 @@ class Lister:
 
     def runs(self, schedule_id: str, max_results: int) -> list[ScheduledRun]:
         """Return what became of the latest times at which a schedule was due, the newest first."""
-        head = self._reader.head(schedule_id)
-        if head.snapshot.repeat_mode is not RepeatMode.PERIOD:
-            raise refusal("InvalidOperation.RepeatModeUnsupported", f"{schedule_id} runs {head.snapshot.repeat_mode}.")
+        self._check_repeats(schedule_id)
         rows = self._store.runs.runs(schedule_id, newest=max_results)
         heads = self._store.invocations.heads([row.id for row in rows])
         return [_run(row, head) for row, head in zip(rows, heads, strict=True)]
@@ -94,7 +90,12 @@ class Lister:
         max_results: int,
         next_token: str,
     ) -> Page[InvocationResult]:
-        """Return a row for each execution of a schedule, newest run first; `repeats` is 1 if it started (spec 2.10)."""
+        """Return a row for each execution of a schedule, newest run first (spec 2.10); `repeats` is 1 if it started.
+
+        Raises:
+            RequestError: `InvalidOperation.RepeatModeUnsupported` for what runs once, which has no history.
+        """
+        self._check_repeats(schedule_id)
         size = paging.check_size(max_results)
         start = paging.position(next_token, tuple[str, str])
         found: list[InvocationResult] = []
@@ -105,6 +106,11 @@ class Lister:
                 last = found[size - 1]
                 return Page(items=found[:size], next_token=paging.token((last.invoke_id, last.instance_id)))
         return Page(items=found)
+
+    def _check_repeats(self, schedule_id: str) -> None:
+        mode = self._reader.head(schedule_id).snapshot.repeat_mode
+        if mode is not RepeatMode.PERIOD:
+            raise refusal("InvalidOperation.RepeatModeUnsupported", f"{schedule_id} runs {mode}.")
 
     def _executions(
         self, schedule_id: str, statuses: Sequence[str] | None, after: tuple[str, str] | None

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from fleethand_common import clock
+from fleethand_dispatcher.api_errors import refusal
 from fleethand_dispatcher.catalogue import Catalogue
 from fleethand_dispatcher.connection import guarded
 from fleethand_dispatcher.gate import INSTANCE, Gate
@@ -137,5 +138,7 @@ class ScheduleVerbs:
     def _history(
         self, invoke_id: str, instance_id: str | None, status: str | None, max_results: int, next_token: str
     ) -> Page[InvocationResult]:
+        if not invoke_id:
+            raise refusal("InvalidParameter", "Give the invoke_id of a schedule to see all of its executions.")
         statuses = check_statuses(status) if status else None
         return self._lister.history(invoke_id, instance_id, statuses, max_results, next_token)
