@@ -1,8 +1,9 @@
 """What an operator sees before and after: previews, the list of schedules, and the runs of each."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
-from beat import EVERY_MINUTE, next_time, schedule
+from beat import EVERY_MINUTE, next_time, outcomes, schedule
 from refusals import refused
 
 FROM = datetime(2026, 10, 24, tzinfo=UTC)
@@ -45,6 +46,62 @@ def test_preview_of_a_schedule_ends_where_the_schedule_does(plane, host, beat) -
 
     assert [run.due_time for run in found] == [begin + timedelta(minutes=minute) for minute in range(3)]
     assert [run.held_by for run in found] == ["", window, ""]
+
+
+def test_preview_of_a_schedule_begins_at_its_start_however_far_that_is(plane, host, beat) -> None:
+    """As many runs as are asked for, none of them before."""
+    host()
+    start = beat.now().replace(second=30, microsecond=0) + timedelta(days=400)
+    invocation = schedule(plane, start_at=start)
+
+    found = plane.dispatcher.preview_schedule(invoke_id=invocation.invoke_id, count=2)
+
+    assert [run.due_time - start for run in found] == [timedelta(seconds=30), timedelta(seconds=90)]
+
+
+def test_preview_of_a_schedule_has_no_more_runs_than_are_left(plane, host, beat) -> None:
+    """Those that took place are taken off; one that is held back does not count."""
+    host()
+    due = (beat.now() + timedelta(minutes=2)).replace(second=0, microsecond=0)
+    window = f"{due + timedelta(minutes=2):%Y-%m-%d %H:%M}/{due + timedelta(minutes=3):%Y-%m-%d %H:%M} UTC"
+    invocation = schedule(plane, max_runs=3, start_at=due)
+    other = schedule(plane, max_runs=2, start_at=due, blackout=[window])
+
+    beat.at(due)
+
+    for schedule_id, minutes in ((invocation.invoke_id, [1, 2]), (other.invoke_id, [1])):
+        found = plane.dispatcher.preview_schedule(invoke_id=schedule_id, count=9, after=due)
+        assert [run.due_time for run in found] == [due + timedelta(minutes=minute) for minute in minutes]
+    held = plane.dispatcher.preview_schedule(invoke_id=other.invoke_id, count=9, after=due + timedelta(minutes=1))
+    assert [run.held_by for run in held] == [window, ""]
+
+
+def test_preview_counts_the_most_runs_in_each_zone(plane, host) -> None:
+    """Where each host reads the frequency in its own zone."""
+    host("berlin", time_zone="Europe/Berlin")
+    host("tokyo", time_zone="Asia/Tokyo")
+    invocation = schedule(plane, "0 0 9 * * ?", instance_ids=["berlin", "tokyo"], max_runs=1)
+
+    found = plane.dispatcher.preview_schedule(invoke_id=invocation.invoke_id, count=9)
+
+    assert sorted(run.time_zones for run in found) == [("Asia/Tokyo",), ("Europe/Berlin",)]
+
+
+def test_preview_reads_a_window_without_a_zone_where_the_beat_reads_it(plane, host, beat) -> None:
+    """In the zone of the schedule: what is shown as held back is held back."""
+    host()
+    shanghai = ZoneInfo("Asia/Shanghai")
+    begin = (beat.now() + timedelta(minutes=3)).replace(second=0, microsecond=0).astimezone(shanghai)
+    window = f"{begin:%Y-%m-%d %H:%M}/{begin + timedelta(minutes=1):%Y-%m-%d %H:%M}"
+    invocation = schedule(plane, "0 * * * * ? * Asia/Shanghai", blackout=[window])
+
+    just_before = begin - timedelta(seconds=1)
+    shown = plane.dispatcher.preview_schedule(invoke_id=invocation.invoke_id, count=2, after=just_before)
+    free = plane.dispatcher.preview_schedule("0 * * * * ? * Asia/Shanghai", 2, blackout=[window], after=just_before)
+    beat.at(begin + timedelta(minutes=1))
+
+    assert [run.held_by for run in shown] == [run.held_by for run in free] == [window, ""]
+    assert outcomes(invocation)[-2:] == ["held back", "fired"]
 
 
 def test_preview_refuses_what_run_would_refuse(plane) -> None:

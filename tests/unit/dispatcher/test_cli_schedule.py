@@ -56,6 +56,8 @@ def fake() -> FakeDispatcher:
     ("words", "frequency"),
     [
         (("--rate", "5m"), "rate(5m)"),
+        (("--rate", "Rate (5m)"), "Rate (5m)"),
+        (("--at", "at(2027-01-01 09:00:00)"), "at(2027-01-01 09:00:00)"),
         (("--at", "2027-01-01 09:00:00 Asia/Shanghai"), "at(2027-01-01 09:00:00 Asia/Shanghai)"),
         (("--cron", "0 0 9 ? * MON"), "0 0 9 ? * MON"),
     ],
@@ -96,13 +98,19 @@ def test_policy_options_reach_the_dispatcher(fake: FakeDispatcher) -> None:
     ("words", "said"),
     [
         (("--rate", "5m", "--cron", "x"), "give one of --rate, --at and --cron"),
+        (("--rate", "5m", "--cron", ""), "give one of --rate, --at and --cron"),
+        (("--rate", ""), "--rate is empty"),
+        (("--at", " "), "--at is empty"),
+        (("--cron", ""), "--cron is empty"),
+        (("--cron", "", "--json"), "--cron is empty"),
+        (("--cron", "", "--max-runs", "3"), "--cron is empty"),
         (("--max-runs", "3"), "--max-runs is for a schedule"),
         (("--jitter", "3s"), "--jitter is for a schedule"),
         (("--rate", "5m", "--start-at", "soon"), "'soon' is no time"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(fake: FakeDispatcher, words: tuple[str, ...], said: str) -> None:
-    """Before anything is asked of the server."""
+    """Before anything is asked of the server; an empty `--cron "$UNSET"` must not let the command run at once."""
     ran = cli(fake, "run", "--all", *words, "--", "true")
 
     assert (ran.exit_code, said in ran.output, fake.calls) == (2, True, [])
@@ -144,6 +152,19 @@ def test_show_works_when_the_schedule_is_over(fake: FakeDispatcher) -> None:
     shown = cli(fake, "schedule", "show", "last")
 
     assert (shown.exit_code, "fired" in shown.stdout) == (0, True)
+    assert "{" not in shown.stdout
+
+
+def test_show_is_in_words_and_leaves_out_what_is_empty(fake: FakeDispatcher) -> None:
+    """No brackets of Python; a run that is for the hosts of one time zone says so beside its time."""
+    fake.schedules = [a_schedule(tags={"env": "prod"}, blackout=("MON 09:00-17:00", "TUE 09:00-17:00"))]
+    fake.scheduled_runs = [a_run(time_zone="Asia/Tokyo")]
+
+    lines = [" ".join(line.split()) for line in cli(fake, "schedule", "show", "last").stdout.splitlines()]
+
+    assert {"tags env=prod", "blackout MON 09:00-17:00, TUE 09:00-17:00", "counts 2 Scheduled"} <= set(lines)
+    assert not [line for line in lines if line.startswith("names") or "[" in line or "{" in line]
+    assert lines[-1].startswith("2026-01-31T23:59:59Z for Asia/Tokyo fired")
 
 
 def test_preview_shows_each_run_in_three_zones(fake: FakeDispatcher) -> None:
@@ -160,9 +181,21 @@ def test_preview_shows_each_run_in_three_zones(fake: FakeDispatcher) -> None:
 
 
 def test_preview_needs_a_schedule_or_a_frequency(fake: FakeDispatcher) -> None:
-    """One of them, not both."""
+    """One of them, not both; windows are for a frequency, as a schedule has its own."""
     assert cli(fake, "schedule", "preview").exit_code == 2
     assert cli(fake, "schedule", "preview", "last", "--rate", "5m").exit_code == 2
+    assert cli(fake, "schedule", "preview", "--cron", "").exit_code == 2
+    assert "has its own" in cli(fake, "schedule", "preview", "last", "--blackout", "MON 09:00-17:00").output
+
+
+def test_preview_of_a_paused_schedule_says_so(fake: FakeDispatcher) -> None:
+    """Beside the data, as none of it happens."""
+    fake.schedules = [a_schedule(paused_time=AT)]
+
+    shown = cli(fake, "schedule", "preview", "last")
+
+    assert shown.stderr == f"Paused: nothing fires until 'fleethand schedule resume {INVOKE_ID}'.\n"
+    assert "Paused" not in cli(fake, "schedule", "preview", "last", "--json").output
 
 
 def test_pause_resume_and_stop_reach_the_dispatcher(fake: FakeDispatcher) -> None:
