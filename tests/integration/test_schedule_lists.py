@@ -112,6 +112,8 @@ def test_preview_refuses_what_run_would_refuse(plane) -> None:
         plane.dispatcher.preview_schedule("rate(5m)", 0)
     with refused("InvalidParameter.Blackout"):
         plane.dispatcher.preview_schedule("rate(5m)", blackout=["now and then"])
+    with refused("TimezoneInformationCorrupt"):
+        plane.dispatcher.preview_schedule("rate(5m)", time_zones=["Nowhere"])
 
 
 def test_schedules_are_listed_in_pages_and_without_those_that_are_over(plane, host) -> None:

@@ -31,6 +31,10 @@ from refusals import refused
         ({"frequency": "rate(5m)", "max_runs": 0}, "InvalidParameter.Schedule"),
         ({"frequency": "rate(5m)", "blackout": ["sometimes"]}, "InvalidParameter.Blackout"),
         ({"frequency": "rate(5m)", "end_at": datetime(2001, 1, 1, tzinfo=UTC)}, "InvalidParameter.Schedule"),
+        (
+            {"frequency": "at(2090-01-01 00:00:00)", "start_at": datetime(2090, 1, 1, 0, 0, 1, tzinfo=UTC)},
+            "InvalidParameter.Schedule",
+        ),
         ({"frequency": "rate(5m)", "start_at": datetime(2090, 1, 1)}, "InvalidParameter.Schedule"),  # noqa: DTZ001
     ],
 )

@@ -93,6 +93,7 @@ def invoke(ctx: click.Context, session: Session, /, *, command: str, **given: An
     Example:
       fleethand invoke deploy --tag env=prod --parameter version=1.2
       fleethand invoke c-3k2v9 --all --detach
+      fleethand invoke nightly --all --cron '0 30 3 * * ? Europe/Berlin'
     """
     targets = options.targets_of(given)
     timing = timing_of(given)

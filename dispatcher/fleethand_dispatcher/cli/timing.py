@@ -30,8 +30,16 @@ frequency_options = stacked(
 )
 
 policy_options = stacked(
-    click.option("--overlap", type=click.Choice(["skip", "queue", "parallel"]), help="While the last run is active."),
-    click.option("--misfire", type=click.Choice(["skip", "latest", "all"]), help="After an outage of the beat."),
+    click.option(
+        "--overlap",
+        type=click.Choice(["skip", "queue", "parallel"]),
+        help="While the last run is active; skip unless given.",
+    ),
+    click.option(
+        "--misfire",
+        type=click.Choice(["skip", "latest", "all"]),
+        help="After an outage of the beat; skip unless given.",
+    ),
     click.option(
         "--jitter",
         "jitter_s",

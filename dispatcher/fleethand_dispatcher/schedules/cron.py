@@ -42,7 +42,8 @@ _ALIASES = {
     "@midnight": "0 0 0 * * ?",
     "@hourly": "0 0 * * * ?",
 }
-_DAYS_LOOKED_AT = 10
+_DAYS_LOOKED_AT = 400
+"""On which it fires: more than a year of most, as 28 February and 1 March follow one another in some years only."""
 
 
 @dataclass(frozen=True, slots=True)

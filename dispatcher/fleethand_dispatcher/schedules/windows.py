@@ -18,6 +18,7 @@ _DATES = re.compile(rf"([0-9-]+)[ T]+{_TIME}\s*/\s*([0-9-]+)[ T]+{_TIME}(?:\s+(\
 _FROM_DAY_TO_DAY = re.compile(rf"([A-Z]+)\s+{_TIME}\s*-\s*([A-Z]+)\s+{_TIME}(?:\s+(\S+))?", re.IGNORECASE)
 _ON_DAYS = re.compile(rf"([A-Z,-]+)\s+{_TIME}\s*-\s*{_TIME}(?:\s+(\S+))?", re.IGNORECASE)
 _WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+_TEXT_CHARS = 1000
 _HOURS = 24
 _MINUTES = 59
 _HOUR_S = 3600
@@ -91,6 +92,8 @@ def parse_window(text: str) -> Window:
         RequestError: `InvalidParameter.Blackout`, or what `find_zone` raises.
     """
     text = text.strip()
+    if len(text) > _TEXT_CHARS:
+        raise _wrong(text, f"it has {len(text)} characters; {_TEXT_CHARS} are allowed")
     times: _Dates | _Weekly
     if found := _DATES.fullmatch(text):
         times = _dates(text, found)
@@ -140,7 +143,7 @@ def _days(text: str, item: str) -> list[int]:
 
 def _weekday(text: str, name: str) -> int:
     if name.upper() not in _WEEKDAYS:
-        raise _wrong(text, f"{name!r} is no day of the week; write one of {', '.join(_WEEKDAYS)}")
+        raise _wrong(text, f"{name[:50]!r} is no day of the week; write one of {', '.join(_WEEKDAYS)}")
     return _WEEKDAYS.index(name.upper())
 
 

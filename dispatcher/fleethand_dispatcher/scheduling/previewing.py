@@ -45,7 +45,8 @@ def upcoming(
     roster = Roster(store, 0)
     members = store.invocations.targets(definition.id) if definition else roster.everyone()
     names = list(zones) or sorted(roster.zones(visible(members))) or ["UTC"]
-    wanted = [find_zone(name) for name in names] if is_zoned else [read.zone or UTC]
+    theirs = [find_zone(name) for name in names]
+    wanted = theirs if is_zoned else [read.zone or UTC]
     windows = definition.blackout if definition else parse_blackout(blackout)
     begin = _begin(definition, after)
     found: Iterable[Occurrence] = preview(

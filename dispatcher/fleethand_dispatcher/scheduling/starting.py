@@ -87,10 +87,13 @@ class Starter:
             wanted = Roster(self._store, self._settings.online_within_s * 1000).zones(instances)
         found = zones.entries(definition, wanted, now_ms)
         if not found:
-            end = definition.policy.end_at
-            until = f" until its end_at, {clock.to_text(end)}" if end else ""
-            problem = f"{definition.snapshot.frequency} has no time{until}."
-            raise refusal("InvalidParameter.Schedule" if end else "CronExpressionExpired", problem)
+            policy, frequency = definition.policy, definition.snapshot.frequency
+            given = (("start_at", policy.start_at), ("end_at", policy.end_at))
+            bounds = " and ".join(f"{name}={clock.to_text(at)}" for name, at in given if at is not None)
+            if bounds:
+                problem = f"{frequency} has no time that {bounds} leaves; change one of them."
+                raise refusal("InvalidParameter.Schedule", problem)
+            raise refusal("CronExpressionExpired", f"{frequency} has no time: look at day, month and year.")
         return found
 
     def start(self, draft: Draft) -> bool:

@@ -133,6 +133,7 @@ GAPS = [
     Rule(
         "not less", "0 * * * * ?", ("InvalidParam.Frequency", "60 s apart, which is less than the timeout of 61 s"), 61
     ),
+    Rule("28 February and the day after", "0 0 5,18 1,28 * ?", ("InvalidParam.Frequency", "39600 s apart"), 39_601),
     Rule("a day is enough for any timeout", "0 0 9 * * ?", ("26-07-02 09:00:00", "26-07-03 09:00:00"), 86_400),
 ]
 RULES = [*RATE, *AT, *FIELDS, *SPECIALS, *ZONES, *GAPS]

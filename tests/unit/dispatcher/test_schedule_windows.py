@@ -93,6 +93,7 @@ def test_blackout_names_the_first_window_that_covers() -> None:
     [
         ("", "InvalidParameter.Blackout", "Write 2026-12-24 18:00/"),
         ("christmas", "InvalidParameter.Blackout", "Cannot read 'christmas'."),
+        ("MON," * 250 + "MON 09:00-17:00", "InvalidParameter.Blackout", "1000 are allowed"),
         ("MON 9:00-17:00", "InvalidParameter.Blackout", "MON-FRI 09:00-17:00"),
         ("FOO 09:00-17:00", "InvalidParameter.Blackout", "'FOO' is no day of the week"),
         ("MON-FOO 09:00-17:00", "InvalidParameter.Blackout", "'FOO' is no day of the week"),
