@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from beat import MINUTE, next_time, outcomes, row, schedule
+from beat import MINUTE, next_time, outcomes, row, run_through, schedule
 from refusals import refused
 
 
@@ -101,3 +101,23 @@ def test_history_is_for_one_schedule(plane, host) -> None:
         plane.dispatcher.describe_invocation_results("t-nosuch", include_history=True)
     with refused("InvalidParameter"):
         plane.dispatcher.describe_invocation_results(instance_id="host-1", include_history=True)
+
+
+@pytest.mark.parametrize(("ran_before", "ends_as"), [(0, "Cancelled"), (1, "Stopped")])
+def test_stop_of_a_run_that_has_not_started_is_no_execution(plane, host, beat, ran_before: int, ends_as: str) -> None:
+    """2.7 and 5.2: what never started is not in `Repeats`; both ends are `Stopped` of the whole."""
+    one = host()
+    invocation = schedule(plane)
+    for _ in range(ran_before):
+        beat.at(next_time(plane, invocation))
+        run_through(plane, one)
+    beat.at(next_time(plane, invocation))
+
+    told = invocation.stop()
+    (stop,) = one.stops()
+    one.finish(stop.invocation_id, "Cancelled", started_at_ms=None)
+    plane.settle()
+
+    assert told == {"host-1": "stopping"}
+    assert (row(invocation).repeats, row(invocation).invocation_status) == (ran_before, ends_as)
+    assert invocation.status == "Stopped"
