@@ -161,8 +161,10 @@ def print_upcoming(found: "Sequence[UpcomingRun]", mine: tzinfo | None = None) -
     for run in found:
         own = _shown(run.due_time, _zone(run.schedule_zone)) if run.schedule_zone else "each host's own"
         hosts = [_shown(run.due_time, _zone(name)) for name in run.time_zones[:_ZONES_SHOWN]]
-        more = [f"and {len(run.time_zones) - _ZONES_SHOWN} more zones"] if len(run.time_zones) > _ZONES_SHOWN else []
-        rows.append((own, "; ".join(hosts + more), _shown(run.due_time, mine), run.held_by and f"held: {run.held_by}"))
+        more = len(run.time_zones) - _ZONES_SHOWN
+        if more > 0:
+            hosts.append(f"and {more} more zone{'s' if more > 1 else ''}")
+        rows.append((own, "; ".join(hosts), _shown(run.due_time, mine), run.held_by and f"held: {run.held_by}"))
     tables.print_rows(("schedule's zone", "hosts' zones", "yours", "blackout"), rows)
 
 

@@ -188,6 +188,17 @@ def test_preview_needs_a_schedule_or_a_frequency(fake: FakeDispatcher) -> None:
     assert "has its own" in cli(fake, "schedule", "preview", "last", "--blackout", "MON 09:00-17:00").output
 
 
+def test_preview_shows_the_first_three_zones_of_many(fake: FakeDispatcher) -> None:
+    """And how many there are beside them."""
+    zones = ("Asia/Tokyo", "Europe/Berlin", "UTC", "Asia/Kathmandu", "America/New_York")
+    for count, said in ((3, "UTC"), (4, "and 1 more zone"), (5, "and 2 more zones")):
+        fake.upcoming = [
+            UpcomingRun(due_time=AT, schedule_zone="UTC", time_zones=zones[:count], held_by=""),
+        ]
+
+        assert cli(fake, "schedule", "preview", "--rate", "5m").stdout.split("\t")[1].endswith(said)
+
+
 def test_preview_of_a_paused_schedule_says_so(fake: FakeDispatcher) -> None:
     """Beside the data, as none of it happens."""
     fake.schedules = [a_schedule(paused_time=AT)]
