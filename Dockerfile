@@ -10,7 +10,10 @@ COPY dispatcher dispatcher
 COPY worker worker
 RUN pip install -c constraints.txt '.[worker,dispatcher,dashboard]' \
     && useradd --system --create-home --uid 10001 fleethand \
-    && install -d -o fleethand -m 0700 /etc/fleethand/keys /etc/fleethand/keys/signing
+    && install -d -o fleethand -m 0700 /etc/fleethand/keys /etc/fleethand/keys/signing /etc/fleethand/login \
+    && for role in aggregator beat dashboard dispatcher registrar; do \
+         install -d -o fleethand -m 0700 "/etc/fleethand/logins/$role"; \
+       done
 
 WORKDIR /
 CMD ["fleethand", "--help"]

@@ -147,6 +147,7 @@ class FakeDispatcher:
         self.commands = [command("deploy")]
         self.instances = [instance("web-2", online=False), instance("web-1")]
         self.schedules: list[Schedule] = []
+        self.modified: Any = None
         self.scheduled_runs: list[ScheduledRun] = []
         self.upcoming: list[UpcomingRun] = []
         self.managed = [
@@ -221,6 +222,11 @@ class FakeDispatcher:
     def preview_schedule(self, frequency: str = "", count: int = 5, **arguments: Any) -> list[UpcomingRun]:
         self._called("preview_schedule", frequency=frequency, count=count, **arguments)
         return self.upcoming
+
+    def modify_invocation_attribute(self, invoke_id: str, **arguments: Any) -> str:
+        self._called("modify_invocation_attribute", invoke_id=invoke_id, **arguments)
+        self.schedules = [self.modified]
+        return self.modified.command_id
 
     def pause_schedule(self, invoke_id: str) -> None:
         self._called("pause_schedule", invoke_id=invoke_id)

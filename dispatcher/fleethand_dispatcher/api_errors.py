@@ -100,6 +100,7 @@ API_ERRORS: dict[str, ApiError] = {
     "CmdContent.ExceedLimit": ApiError(403, "The length of the command content exceeds the upper limit."),
     "CmdName.ExceedLimit": ApiError(403, "The length of the command name exceeds the upper limit."),
     "CmdDesc.ExceedLimit": ApiError(403, "The length of the command description exceeds the upper limit."),
+    "CommandLimitExceeded": ApiError(403, "The count of command in current region exceeds the limit of %s."),
     "CmdCount.ExceedQuota": ApiError(403, "The total number of commands exceeds the quota."),
     "CmdParamCount.ExceedLimit": ApiError(403, "The maximum number of custom parameters is exceeded."),
     "CmdParamName.ExceedLimit": ApiError(403, "The maximum length of a parameter name is exceeded."),

@@ -4,6 +4,7 @@ A command is sent once: redis-py would by default send it again up to ten times.
 """
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
@@ -26,26 +27,26 @@ OUTAGES = (redis.ConnectionError, redis.TimeoutError)
 SERVER_ERRORS = (redis.RedisError,)
 """Anything that the server or the way to it can do."""
 
-_REFUSALS = (
-    "OOM",
-    "READONLY",
-    "MISCONF",
-    "LOADING",
-    "BUSY",
-    "NOREPLICAS",
-    "MASTERDOWN",
-    "NOAUTH",
-    "WRONGPASS",
-    "NOPERM",
+_REFUSALS = frozenset(
+    ("OOM", "READONLY", "MISCONF", "LOADING", "BUSY", "NOREPLICAS", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM")
 )
 """What a server answers that cannot serve now, whatever it is asked."""
+_IN_A_PIPELINE = re.compile(r"Command # \d+ .*? of pipeline caused error: ", re.DOTALL)
 
 
 def is_servers_fault(error: Exception) -> bool:
     """Tell whether the same request may be served later; otherwise the request itself is at fault."""
     return isinstance(error, (*OUTAGES, NoScriptError)) or (
-        isinstance(error, redis.RedisError) and str(error).lstrip("-").startswith(_REFUSALS)
+        isinstance(error, redis.RedisError) and _answer_code(error) in _REFUSALS
     )
+
+
+def _answer_code(error: redis.RedisError) -> str:
+    """Return the word that the server's answer began with; redis-py cuts off the ones that it knows."""
+    code = (
+        getattr(error, "status_code", None) or _IN_A_PIPELINE.sub("", str(error), count=1).lstrip("-").partition(" ")[0]
+    )
+    return str(code)
 
 
 P = ParamSpec("P")

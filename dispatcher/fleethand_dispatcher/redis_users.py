@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -64,6 +64,15 @@ class RedisUsers:
         """Make the user of a part of the control plane; one that it had before is over, with its connections."""
         return self._create(ROLE_PREFIX + role, role_rules(role, db=self._db))
 
+    def renew_role(self, role: Role, known: RedisUser) -> bool:
+        """Give the user of a part this version's rights and leave its password; False if *known* is not that user."""
+        name = ROLE_PREFIX + role
+        facts: dict[str, Any] | None = self._run("ACL GETUSER", name) if known.user == name else None
+        if facts is None or _digest(known.password) not in {text.lstrip("#") for text in facts["passwords"]}:
+            return False
+        self._set(name, ("on", "resetkeys", "resetchannels", "clearselectors"), role_rules(role, db=self._db))
+        return True
+
     def delete(self, user: str) -> bool:
         """Delete a user that was made here and end its connections; False if there was none."""
         return user.startswith((HOST_PREFIX, ROLE_PREFIX)) and bool(self._run("ACL DELUSER", user))
@@ -90,13 +99,18 @@ class RedisUsers:
 
     def _create(self, name: str, rules: list[str]) -> RedisUser:
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
-        digest = hashlib.sha256(password.encode()).hexdigest()
-        setting = ("ACL SETUSER", name, "reset", "on", f"#{digest}")
+        self._set(name, ("reset", "on", f"#{_digest(password)}"), rules)
+        self._run("CLIENT KILL", "USER", name)
+        return RedisUser(name, password)
+
+    def _set(self, name: str, beginning: Sequence[str], rules: list[str]) -> None:
         try:
-            self._run(*setting, *rules)
+            self._run("ACL SETUSER", name, *beginning, *rules)
         except ResponseError as error:
             if "Unknown command" not in str(error):
                 raise
-            self._run(*setting, *without_young_commands(rules))
-        self._run("CLIENT KILL", "USER", name)
-        return RedisUser(name, password)
+            self._run("ACL SETUSER", name, *beginning, *without_young_commands(rules))
+
+
+def _digest(password: str) -> str:
+    return hashlib.sha256(password.encode()).hexdigest()

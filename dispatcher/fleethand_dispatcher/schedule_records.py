@@ -261,6 +261,11 @@ class ScheduleRecords:
         entries = cast("list[Any]", self._client.xrange(keys.FIRINGS, count=limit))
         return [(entry_id, _occurrence(fields)) for entry_id, fields in entries]
 
+    def waiting_since_ms(self) -> int | None:
+        """Return since when the oldest occurrence waits to be carried out; None if none does."""
+        oldest = cast("list[Any]", self._client.xrange(keys.FIRINGS, count=1))
+        return int(oldest[0][0].partition(b"-")[0]) if oldest else None
+
     def carried_out(self, entry_ids: Sequence[bytes]) -> None:
         """Take occurrences out of the outbox."""
         if entry_ids:

@@ -220,6 +220,32 @@ def test_scripts_that_the_server_forgot_are_sent_again(plane, host, redis_client
     assert plane.store.invocations.forget(invocation.invoke_id) == 1
 
 
+def test_reports_that_were_taken_before_the_server_was_full_are_applied_later(plane, host, redis_client) -> None:
+    """Memory may run out between two steps of one batch; that is no fault of the reports, so none is set aside."""
+    first = host()
+    invocation = plane.dispatcher.run_command(**RUN)
+    first.start(invocation.invoke_id)
+    first.finish(invocation.invoke_id, output="out")
+    apply = plane.aggregator._apply
+
+    def fill(batch: Any) -> None:
+        redis_client.config_set("maxmemory", 1)
+        apply(batch)
+
+    plane.aggregator._apply = fill
+    try:
+        with pytest.raises(redis.RedisError):
+            plane.settle()
+    finally:
+        redis_client.config_set("maxmemory", 0)
+    plane.aggregator._apply = apply
+    plane.aggregator._reports.reclaim()
+    plane.settle()
+
+    assert [result.output for result in invocation.results()] == ["out"]
+    assert not plane.store.client.llen(keys.DEAD_REPORTS)
+
+
 def test_full_server_is_an_error_and_nothing_is_lost(plane, host, redis_client: "redis.Redis[Any]") -> None:
     """Out of memory: a call says so and leaves nothing; reports wait, and are applied when there is room again."""
     first = host()

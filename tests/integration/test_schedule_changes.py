@@ -44,6 +44,18 @@ def test_changed_command_is_kept_where_the_first_one_was(plane, host) -> None:
     assert kept == {command.command_id: "true", changed: "false"}
 
 
+def test_change_that_would_keep_one_command_too_many_is_refused(make_plane, plane, host) -> None:
+    """The quota is named as this action names it, and the schedule stays as it was."""
+    host()
+    command = plane.dispatcher.create_command(name="nightly", command_content="true", timeout_s=5)
+    invocation = plane.dispatcher.invoke_command(command.command_id, instance_ids=["host-1"], frequency=EVERY_MINUTE)
+
+    with refused("CommandLimitExceeded"):
+        make_plane(commands_max=1).dispatcher.modify_invocation_attribute(invocation.invoke_id, command_content="false")
+
+    assert plane.dispatcher.describe_schedules().items[0].command_content == "true"
+
+
 def test_same_request_again_changes_nothing(plane, host) -> None:
     """The current command's id is the answer, and there is no new one."""
     host()
@@ -57,7 +69,7 @@ def test_same_request_again_changes_nothing(plane, host) -> None:
 
 
 def test_parameters_change_and_secrets_stay_masked(plane, host, beat) -> None:
-    """The next run has the new values; what shows them does not show secrets."""
+    """The next run has the new values, beside those that were not named; what shows them does not show secrets."""
     one = host()
     rules = [{"parameter_name": "key", "secret": True}]
     invocation = schedule(
@@ -73,8 +85,15 @@ def test_parameters_change_and_secrets_stay_masked(plane, host, beat) -> None:
     )
     beat.at(next_time(plane, invocation))
 
-    assert one.orders()[0].parameters == {"who": "you", "key": "n3w"}
+    (order,) = one.orders()
+    assert order.parameters == {"who": "you", "key": "n3w"}
     assert invocation.record().parameters == {"who": "you", "key": "******"}
+    plane.dispatcher.modify_invocation_attribute(invocation.invoke_id, enable_parameter=True, parameters={"who": "her"})
+    one.start(order.invocation_id)
+    one.finish(order.invocation_id)
+    plane.settle()
+    beat.at(next_time(plane, invocation))
+    assert one.orders()[0].parameters == {"who": "her", "key": "n3w"}
 
 
 def test_frequency_changes_at_once_and_a_rate_counts_from_the_creation(plane, host, beat) -> None:

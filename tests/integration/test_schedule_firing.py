@@ -4,8 +4,9 @@ import threading
 from datetime import timedelta
 
 import pytest
+import redis
 
-from beat import LEASE_MS, MINUTE, Beat, next_time, outcomes, run_through, schedule
+from beat import LEASE_MS, MINUTE, Beat, next_time, outcomes, row, run_through, schedule
 from fleethand_dispatcher import keys
 from fleethand_dispatcher.launching import Launcher
 from fleethand_dispatcher.retention import sweep
@@ -265,3 +266,38 @@ def test_retention_keeps_a_living_schedule_and_what_became_of_its_runs(plane, ho
     assert not plane.dispatcher.describe_invocations().items
     assert not plane.store.client.keys("fleethand:inv:*")
     assert plane.store.results_held() == 0
+
+
+@pytest.mark.parametrize("step", ["fire", "make", "send"])
+def test_run_waits_for_a_server_that_has_no_room_and_is_made_once(plane, host, beat, redis_client, step) -> None:
+    """Whichever step finds the server full, nothing is lost and nothing is made twice when there is room again."""
+    one = host()
+    invocation = schedule(plane)
+    due = next_time(plane, invocation)
+    full = []
+
+    def fill(*arguments, **named):
+        if not full:
+            full.append(step)
+            redis_client.config_set("maxmemory", 1)
+        return originals[step](*arguments, **named)
+
+    engine = beat.engine
+    places = {"fire": beat.store.schedules, "make": beat.store.runs, "send": engine._expander._courier}
+    names = {"fire": "fire", "make": "make", "send": "send_first"}
+    originals = {step: getattr(places[step], names[step])}
+    setattr(places[step], names[step], fill)
+    holder = beat.lease.take("beat", LEASE_MS)._replace(at_ms=round(due.timestamp() * 1000))
+    try:
+        with pytest.raises(redis.ResponseError, match="memory"):
+            engine.turn(holder)
+    finally:
+        redis_client.config_set("maxmemory", 0)
+
+    beat.at(due)
+    plane.store.client.zadd(keys.WATCH, {f"{invocation.runs()[0].run_id}|host-1": 1})
+    plane.settle()
+
+    assert len(run_through(plane, one)) == 1
+    assert outcomes(invocation) == ["fired"]
+    assert row(invocation).repeats == 1

@@ -4,12 +4,13 @@ No container engine is needed; what only an engine does (networks, volumes, heal
 """
 
 import base64
+import contextlib
 import json
 import re
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +72,18 @@ class Stack:
         self.services, self.programs, self.folder = services, programs, folder
         self.redis_port, self.dashboard_port, self.registrar_port = free_port(), free_port(), free_port()
         self.url = f"redis://:{ENVIRON['FLEETHAND_REDIS_PASSWORD']}@127.0.0.1:{self.redis_port}/0"
+        """By which only the tests look: no part of the stack but `users` has it."""
 
-    def start(self, name: str) -> Program:
-        """Run a service's command; only addresses, ports and folders are put in place of the container's."""
+    def start(self, name: str, *words: str) -> Program:
+        """Run a service's command; only addresses, ports and folders are put in place of the container's.
+
+        Args:
+            words: instead of the command, behind the entrypoint, as with `docker compose run`.
+        """
         service = self.services[name]
-        environ = {key: self._placed(str(value)) for key, value in service.get("environment", {}).items()}
-        argv = [self._placed(part) for part in service["command"]]
+        environ = {key: self._placed(str(value), name) for key, value in service.get("environment", {}).items()}
+        parts = [*service.get("entrypoint", ()), *(words or service["command"])]
+        argv = [self._placed(part, name) for part in parts]
         if name == "valkey":
             argv += ["--port", str(self.redis_port), "--dir", str(self.folder)]
         if name == "registrar":
@@ -85,8 +92,14 @@ class Stack:
         assert program, f"{name}: there is no program {argv[0]}"
         return self.programs.start(program, *argv[1:], name=name, environ=environ)
 
-    def _placed(self, text: str) -> str:
+    def _placed(self, text: str, name: str) -> str:
+        logins = [volume.split(":") for volume in self.services[name].get("volumes", ()) if volume.startswith("login-")]
+        for volume, path in logins:
+            (self.folder / volume).mkdir(exist_ok=True)
+            if path == "/etc/fleethand/login":
+                text = text.replace(path + "/", f"{self.folder}/{volume}/")
         places = {
+            "/etc/fleethand/logins/": f"{self.folder}/login-",
             "valkey:6379": f"127.0.0.1:{self.redis_port}",
             "registrar:8443": f"127.0.0.1:{self.registrar_port}",
             "127.0.0.1:8443": f"127.0.0.1:{self.registrar_port}",
@@ -109,7 +122,7 @@ class Stack:
 
     def is_healthy(self, name: str) -> bool:
         """Run a service's health check."""
-        words = [self._placed(word) for word in self.services[name]["healthcheck"]["test"][1:]]
+        words = [self._placed(word, name) for word in self.services[name]["healthcheck"]["test"][1:]]
         program = self.programs.start(shutil.which(words[0]) or words[0], *words[1:], name=f"{name}-health")
         return program.wait(20) == 0
 
@@ -119,15 +132,18 @@ class Stack:
 
 
 @pytest.fixture
-def stack(services: dict[str, Any], programs: Programs, tmp_path: Path) -> Stack:
-    """A stack whose server runs."""
+def stack(services: dict[str, Any], programs: Programs, tmp_path: Path) -> Iterator[Stack]:
+    """A stack whose server runs and has its users; in the end, none of them was refused anything."""
     folder = tmp_path / "stack"
     folder.mkdir()
     stack = Stack(services, programs, folder)
     server = stack.start("valkey")
     server.wait_for_output("Ready to accept connections")
-    stack.run("keys")
-    return stack
+    for once in ("keys", "users"):
+        stack.run(once)
+    yield stack
+    with contextlib.suppress(redis.RedisError), stack.client() as client:
+        assert [entry["username"] for entry in client.acl_log() if entry["username"] != "default"] == []
 
 
 def test_server_keeps_what_it_was_told_and_asks_for_the_password(stack: Stack) -> None:
@@ -154,13 +170,16 @@ def test_users_of_hosts_survive_a_restart_of_the_server(stack: Stack, monkeypatc
     stack.start("valkey").wait_for_output("Ready to accept connections")
 
     with redis.Redis(port=stack.redis_port, password="another") as client:
-        assert set(client.acl_users()) == {"default", "host-1"}
+        assert {"default", "host-1", "fleethand-beat"} < set(client.acl_users())
     with redis.Redis(port=stack.redis_port, username="host-1", password="its-own") as client:
         assert client.ping()
 
 
 def test_command_runs_on_the_sample_worker(stack: Stack) -> None:
-    """Registration service, aggregator and worker, started as compose does: it enrols itself and runs a command."""
+    """Started as compose does, each part as its own Redis user: a worker enrols itself and runs what it is told to.
+
+    At a second `up`, parts that run stay logged in, and so does the host when the server was started again.
+    """
     stack.start("registrar")
     wait_until(lambda: stack.is_healthy("registrar"), 40, "the health of the registration service")
     stack.run("activation")
@@ -174,6 +193,18 @@ def test_command_runs_on_the_sample_worker(stack: Stack) -> None:
 
     wait_until(online, 40, "the sample worker")
     assert "hi from compose" in output_of(stack, *run)
+    beat = stack.start("beat")
+    made = output_of(stack, "run", "--all", "--cron", "0/10 * * * * ? * UTC", "--timeout", "5s", "--", "date")
+    schedule_id = made.split()[0]
+    wait_until(
+        lambda: json_of(stack, "schedule", "show", schedule_id, "--json")["runs"] > 0, 40, "a run of the schedule"
+    )
+    stack.run("users")
+    with stack.client() as client:
+        client.shutdown(nosave=True)
+    stack.start("valkey").wait_for_output("Ready to accept connections")
+    assert "hi from compose" in output_of(stack, *run)
+    assert beat.is_running, beat.output()
 
 
 def test_beat_runs_and_is_seen(stack: Stack) -> None:
@@ -208,7 +239,7 @@ def test_dashboard_answers_only_who_knows_the_password(stack: Stack) -> None:
 
 def test_every_service_is_proven_here(services: dict[str, Any]) -> None:
     """A new service needs a test above."""
-    proven = {"valkey", "keys", "aggregator", "beat", "registrar", "dashboard", "activation", "worker"}
+    proven = {"valkey", "keys", "users", "aggregator", "beat", "cli", "registrar", "dashboard", "activation", "worker"}
     assert proven == set(services)
 
 
@@ -218,9 +249,27 @@ def test_only_who_starts_commands_has_the_signing_keys(services: dict[str, Any])
         name: [volume.split(":")[0] for volume in service.get("volumes", ())] for name, service in services.items()
     }
 
-    assert {name for name, volumes in mounted.items() if "signing" in volumes} == {"keys", "beat"}
-    assert {name for name, volumes in mounted.items() if "keys" in volumes} == set(services) - {"valkey", "worker"}
-    assert "FLEETHAND_REDIS_URL" not in services["worker"]["environment"]
+    assert {name for name, volumes in mounted.items() if "signing" in volumes} == {"keys", "beat", "cli"}
+    assert {name for name, volumes in mounted.items() if "keys" in volumes} == set(services) - {
+        "valkey",
+        "worker",
+        "users",
+    }
+
+
+def test_each_part_has_the_login_of_its_own_role_and_no_other(services: dict[str, Any]) -> None:
+    """The server's own password is where users are made, and in no part that runs."""
+    logins = {
+        name: sorted(volume.split(":")[0] for volume in service.get("volumes", ()) if volume.startswith("login-"))
+        for name, service in services.items()
+        if name != "users"
+    }
+
+    roles = {"aggregator": "aggregator", "beat": "beat", "dashboard": "dashboard", "registrar": "registrar"}
+    roles |= {"cli": "dispatcher", "activation": "dispatcher"}
+    assert logins == {name: [f"login-{roles[name]}"] if name in roles else [] for name in services if name != "users"}
+    knowing = {name for name, service in services.items() if ENVIRON["FLEETHAND_REDIS_PASSWORD"] in str(service)}
+    assert knowing == {"valkey", "users"}
 
 
 def test_nothing_starts_when_a_secret_is_missing(raw: dict[str, Any]) -> None:
@@ -237,7 +286,7 @@ def test_what_an_engine_does_is_written_down(services: dict[str, Any], raw: dict
     assert re.fullmatch(r"valkey/valkey:\d+\.\d+\.\d+", valkey["image"])
     assert "ping" in str(valkey["healthcheck"]["test"])
     assert any(volume.split(":")[0] in raw["volumes"] for volume in valkey["volumes"])
-    once = {"keys", "activation"}
+    once = {"keys", "users", "activation", "cli"}
     assert all(service["restart"] == ("no" if name in once else "unless-stopped") for name, service in services.items())
     assert all(port.startswith("127.0.0.1:") for service in services.values() for port in service.get("ports", ()))
 
@@ -254,12 +303,7 @@ def test_image_is_built_from_what_is_here() -> None:
 
 def output_of(stack: Stack, *arguments: str) -> str:
     """Return what `fleethand` prints about this stack."""
-    program = stack.programs.start(
-        shutil.which("fleethand", path=clean_environment()["PATH"]) or "fleethand",
-        *arguments,
-        name="cli",
-        environ={"FLEETHAND_REDIS_URL": stack.url, "FLEETHAND_KEYS_DIR": str(stack.folder / "keys")},
-    )
+    program = stack.start("cli", *arguments)
     assert program.wait(60) == 0, program.output()
     return program.output()
 

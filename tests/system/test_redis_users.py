@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import tomllib
 import urllib.request
 from pathlib import Path
 
@@ -223,6 +224,36 @@ def test_command_line_makes_users_that_work_and_are_kept(fleet: Fleet) -> None:
     assert "\n".join(host_rules("web-2")) == fleethand(fleet, "user", "rules", "--host", "web-2").stdout.strip()
     assert fleethand(fleet, "user", "create").returncode == 2
     assert fleethand(fleet, "user", "create", "beat", "--host", "web-1").returncode == 2
+
+
+def test_login_of_a_part_is_kept_in_a_file_and_made_once(fleet: Fleet, tmp_path: Path) -> None:
+    """The same call at each start: whoever is logged in goes on, rights that were lost are back, a wrong file ends."""
+    server, file = fleet.server, tmp_path / "beat.toml"
+    create = ("user", "create", "beat", "--into", str(file))
+
+    def made() -> bool:
+        done = fleethand(fleet, *create, "--json", url=server.url)
+        assert done.returncode == 0, done.stderr
+        return bool(json.loads(done.stdout)["made"])
+
+    first = made()
+    text = file.read_text()
+    url = tomllib.loads(text)["redis_url"]
+    with server.client() as client, redis.Redis.from_url(url) as part:
+        assert part.ping()
+        client.execute_command("ACL", "SETUSER", "fleethand-beat", "-ping", "+flushall", "~other:*")
+        assert (first, made(), file.read_text()) == (True, False, text)
+        assert part.ping(), "the connection goes on"
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            part.flushall()
+        client.execute_command("ACL", "DELUSER", "fleethand-beat")
+    assert (made(), made(), file.read_text() == text) == (True, False, False)
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.write_text('redis_url = "redis://x"\nkeys_dir = "/k"\n')
+    refused = fleethand(fleet, *create, url=server.url)
+    assert (refused.returncode, "it has keys_dir, redis_url" in refused.stderr) == (1, True)
+    assert fleethand(fleet, "user", "create", "--host", "web-1", "--into", str(file)).returncode == 2
+    fleet.logins.forget_denied()
 
 
 def test_who_may_not_make_users_is_told_so(fleet: Fleet) -> None:

@@ -123,6 +123,12 @@ def beat(vitals: "Vitals", _: "Settings") -> Verdict:
     silent_ms = vitals.server_ms - vitals.beat_at_ms
     if silent_ms > _ALIVE_WITHIN_MS:
         return Verdict("beat", "fail", f"silent for {silent_ms // 1000} s", way_out)
+    waits_ms = vitals.server_ms - (vitals.fired_at_ms or vitals.server_ms)
+    if waits_ms > _ALIVE_WITHIN_MS:
+        found = f"works, but a run that fired waits for {waits_ms // 1000} s to be made"
+        return Verdict(
+            "beat", "fail", found, "its log says what keeps it; `fleethand user` gives its Redis user its rights"
+        )
     return Verdict("beat", "ok", "ticks")
 
 

@@ -7,11 +7,11 @@ import click
 
 from fleethand_dispatcher.cli import exits, options, shapes
 from fleethand_dispatcher.cli.lookup import command_id_of
-from fleethand_dispatcher.cli.schedule import print_scheduled
 from fleethand_dispatcher.cli.session import FleethandCommand, Session, pass_session
 from fleethand_dispatcher.cli.tally import hosts
 from fleethand_dispatcher.cli.targets import print_preview
 from fleethand_dispatcher.cli.timing import frequency_of, frequency_options, policy_options, timing_of
+from fleethand_dispatcher.cli.upcoming import print_scheduled
 from fleethand_dispatcher.cli.watch import View, Watch
 from fleethand_dispatcher.cli.words import content, type_of
 

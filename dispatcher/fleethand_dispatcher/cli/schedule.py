@@ -1,22 +1,21 @@
 """`fleethand schedule`: what runs again and again, when next, and what became of the times that passed."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime, tzinfo
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleethand_common.errors import RequestError
 from fleethand_dispatcher.cli import options, shapes, tables
 from fleethand_dispatcher.cli.lookup import pages
 from fleethand_dispatcher.cli.options import invocation_id
+from fleethand_dispatcher.cli.schedule_modify import modify
 from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
 from fleethand_dispatcher.cli.tally import counted
 from fleethand_dispatcher.cli.timing import frequency_of, frequency_options
+from fleethand_dispatcher.cli.upcoming import next_runs, print_upcoming, zone_of
 
 if TYPE_CHECKING:
-    from fleethand_dispatcher import Dispatcher
-    from fleethand_dispatcher.models import Schedule, ScheduledRun, UpcomingRun
+    from fleethand_dispatcher.models import Schedule, ScheduledRun
 
 _PAGE = 50
 _ZONES_SHOWN = 3
@@ -26,8 +25,9 @@ _LATE_S = 10
 
 @click.group(cls=FleethandGroup)
 def schedule() -> None:
-    """List, show, preview, pause, resume and stop schedules; `run` and `invoke` make them with --rate, --at or --cron.
+    """List, show, preview, modify, pause, resume and stop schedules.
 
+    `run` and `invoke` make them with --rate, --at or --cron.
     An ID is a schedule's id, the unique beginning of one, or `last`.
 
     \b
@@ -136,7 +136,7 @@ def preview(session: Session, /, *, ident: str | None, count: int, as_json: bool
         raise click.UsageError("give the ID of a schedule, or one of --rate, --at and --cron.")
     if ident and given["blackout"]:
         raise click.UsageError("--blackout is for --rate, --at and --cron; a schedule has its own windows.")
-    mine = _zone(given["my_zone"]) if given["my_zone"] else None
+    mine = zone_of(given["my_zone"]) if given["my_zone"] else None
     with session.open() as dispatcher:
         ident = dispatcher.resolve_invocation(ident) if ident else None
         known = dispatcher.describe_schedules(invoke_id=ident).items if ident else []
@@ -153,30 +153,6 @@ def preview(session: Session, /, *, ident: str | None, count: int, as_json: bool
     if known and known[0].paused_time:
         click.echo(f"Paused: nothing fires until 'fleethand schedule resume {ident}'.", err=True)
     print_upcoming(found, mine)
-
-
-def print_upcoming(found: "Sequence[UpcomingRun]", mine: tzinfo | None = None) -> None:
-    """Print runs to come, each in the schedule's zone, in the hosts' and in the viewer's."""
-    rows = []
-    for run in found:
-        own = _shown(run.due_time, _zone(run.schedule_zone)) if run.schedule_zone else "each host's own"
-        hosts = [_shown(run.due_time, _zone(name)) for name in run.time_zones[:_ZONES_SHOWN]]
-        more = len(run.time_zones) - _ZONES_SHOWN
-        if more > 0:
-            hosts.append(f"and {more} more zone{'s' if more > 1 else ''}")
-        rows.append((own, "; ".join(hosts), _shown(run.due_time, mine), run.held_by and f"held: {run.held_by}"))
-    tables.print_rows(("schedule's zone", "hosts' zones", "yours", "blackout"), rows)
-
-
-def _shown(moment: datetime, zone: tzinfo | None) -> str:
-    local = moment.astimezone(zone)
-    return f"{local:%a %Y-%m-%d %H:%M:%S} {getattr(zone, 'key', None) or local.tzname()}"
-
-
-def _zone(name: str) -> tzinfo:
-    from fleethand_dispatcher.schedules.frequency import find_zone  # noqa: PLC0415
-
-    return find_zone(name)
 
 
 @schedule.command("pause")
@@ -208,7 +184,7 @@ def resume(session: Session, /, *, ident: str) -> None:
     with session.open() as dispatcher:
         ident = dispatcher.resolve_invocation(ident)
         dispatcher.resume_schedule(ident)
-        print_upcoming(dispatcher.preview_schedule(invoke_id=ident, count=3))
+        print_upcoming(next_runs(dispatcher, ident))
 
 
 @schedule.command("stop")
@@ -232,24 +208,4 @@ def stop(session: Session, /, *, ident: str, instances: tuple[str, ...], as_json
         tables.print_rows(("instance", "request"), sorted(dispositions.items()))
 
 
-def print_scheduled(dispatcher: "Dispatcher", invoke_id: str, *, as_json: bool) -> None:
-    """Print what a call made that begins a schedule: the id on stdout, and the next runs for whoever may see them."""
-    try:
-        upcoming = dispatcher.preview_schedule(invoke_id=invoke_id, count=3)
-    except RequestError as error:
-        if error.code != "Forbidden.RAM":
-            raise
-        upcoming = []
-    if as_json:
-        shapes.print_json({"invocation_id": invoke_id, "invocation_status": "Scheduled", "upcoming": upcoming})
-        return
-    click.echo(invoke_id)
-    for line in _lines(upcoming):
-        click.echo(line, err=True)
-
-
-def _lines(upcoming: "Iterable[UpcomingRun]") -> Iterable[str]:
-    for run in upcoming:
-        zone = _zone(run.schedule_zone) if run.schedule_zone else _zone(run.time_zones[0])
-        held = f", held back: {run.held_by}" if run.held_by else ""
-        yield f"next: {_shown(run.due_time, zone)}{held}"
+schedule.add_command(modify)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -75,19 +76,26 @@ def list_users(session: Session, /, *, as_json: bool) -> None:
 
 @user.command("create")
 @_part
+@click.option("--into", metavar="FILE", help="Write the URL of a role into this settings file, and print none.")
 @options.as_json
 @pass_session
-def create(session: Session, /, *, role: str | None, host: str | None, as_json: bool) -> None:
+def create(session: Session, /, *, role: str | None, host: str | None, into: str | None, as_json: bool) -> None:
     """Make the user of a part and print its URL, once: the server keeps no password. One that was there before ends.
 
     A host that is enrolled gets its user then; this is for roles, and for a host whose password got into wrong hands.
+    With --into, which may be repeated at each start, a user whose password is in FILE stays and has this version's
+    rights; FILE is for its owner alone, and a part reads it as FLEETHAND_CONFIG.
 
     \b
     Example:
       fleethand user create dispatcher
+      fleethand user create beat --into /etc/fleethand/beat.toml
       fleethand user create --host web-1
     """
     part = _named(role, host)
+    if into is not None:
+        _create_into(session, part, into, as_json=as_json)
+        return
     with _users(session) as (users, server):
         made = users.create_role(part) if isinstance(part, Role) else users.create_host(part)
         kept = users.save()
@@ -96,6 +104,24 @@ def create(session: Session, /, *, role: str | None, host: str | None, as_json: 
         shapes.print_json({"user": made.user, "password": made.password, "url": url, "kept": kept})
     else:
         click.echo(url)
+
+
+def _create_into(session: Session, part: Role | str, into: str, *, as_json: bool) -> None:
+    if not isinstance(part, Role):
+        raise click.UsageError("--into is for a role; a host keeps its own credential.")
+    from fleethand_dispatcher.login_file import LoginFile  # noqa: PLC0415
+
+    file = LoginFile(Path(into))
+    known = file.read()
+    with _users(session) as (users, server):
+        stays = known is not None and users.renew_role(part, known)
+        if not stays:
+            file.write(users.create_role(part).url(server))
+        kept = users.save()
+    if as_json:
+        shapes.print_json({"role": part, "file": into, "made": not stays, "kept": kept})
+    else:
+        click.echo(f"{into}: {'renewed' if stays else 'made'} the user of the {part}", err=True)
 
 
 @user.command("delete")

@@ -27,6 +27,8 @@ class Vitals:
     aggregators: Mapping[str, int]
     """When each last took reports."""
     beat_at_ms: int | None
+    fired_at_ms: int | None
+    """Since when the oldest run that has fired waits to be made; None if none does."""
     backlog: int
     """Reports that wait to be read."""
     dead_reports: int
@@ -78,6 +80,7 @@ def _look(settings: "Settings") -> Vitals:
             wall_ms=ours_ms - int(took_s * 500),
             aggregators={name.decode(): int(at_ms) for name, at_ms in alive.items()},
             beat_at_ms=beat.at_ms if beat else None,
+            fired_at_ms=store.schedules.waiting_since_ms(),
             backlog=store.client.llen(REPORTS_QUEUE),
             dead_reports=store.client.llen(keys.DEAD_REPORTS),
             seen=store.instances.all_seen(),

@@ -13,7 +13,7 @@ import msgspec
 from fleethand_common import clock, ids
 from fleethand_common.errors import RequestError
 from fleethand_dispatcher import content
-from fleethand_dispatcher.api_errors import refusal
+from fleethand_dispatcher.api_errors import API_ERRORS, refusal
 from fleethand_dispatcher.catalogue import Catalogue
 from fleethand_dispatcher.launching import Admission, Launch
 from fleethand_dispatcher.models import Command
@@ -37,6 +37,7 @@ _CODES = {
     "ParameterKey.Duplicate": "InvalidParameters.KeyDuplicate",
     "Parameter.NotMatched": "InvalidParameters.KeyNotMatch",
     "ParameterType.NotSupported": "InvalidParameters.ValueTypeUnsupported",
+    "CmdCount.ExceedQuota": "CommandLimitExceeded",
     "InstanceIds.ExceedLimit": "InvalidInstanceId.CountLimitExceeded",
 }
 """This action has names of its own for what other actions call otherwise."""
@@ -98,7 +99,8 @@ class Modifier:
             return old.snapshot.command_id
         self._admit(changed, joining, admission, now_ms)
         if command is not None and changed.kept:
-            self._catalogue.keep(command)
+            with _renamed_codes(limit=self._settings.commands_max):
+                self._catalogue.keep(command)
         aim = msgspec.structs.replace(changed.aim, instance_ids=[*changed.aim.instance_ids, *joining])
         new = msgspec.structs.replace(changed, aim=aim, permit=admission.permit, version=old.version + 1)
         entries = self._entries(old, new, joining, now_ms)
@@ -154,7 +156,7 @@ class Modifier:
         command = self._command(definition, request, enabled=enabled)
         names = list(command.parameter_names) if command else definition.parameter_names
         rules = [rule for rule in definition.rules() if rule.parameter_name in names]
-        given = request.parameters or {name: v for name, v in definition.parameters.items() if name in names}
+        given = {name: v for name, v in definition.parameters.items() if name in names} | dict(request.parameters or {})
         values = content.check_values(given, names, rules, enabled=True) if enabled else definition.parameters
         secret = [rule.parameter_name for rule in rules if rule.secret]
         snapshot = msgspec.structs.replace(
@@ -228,10 +230,11 @@ def _check_keys(parameters: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _renamed_codes() -> Iterator[None]:
+def _renamed_codes(*, limit: int | None = None) -> Iterator[None]:
     try:
         yield
     except RequestError as error:
         if error.code not in _CODES:
             raise
-        raise refusal(_CODES[error.code], str(error)) from error
+        detail = str(error).removeprefix(API_ERRORS[error.code].message).strip()
+        raise refusal(_CODES[error.code], detail, limit=limit) from error

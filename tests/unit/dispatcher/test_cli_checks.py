@@ -19,7 +19,7 @@ INFO = {
 }
 WELL: dict[str, Any] = {
     "server": "redis://server", "round_trip_s": 0.001, "info": INFO, "server_ms": NOW, "wall_ms": NOW + 20,
-    "aggregators": {"a": NOW - 400}, "beat_at_ms": NOW - 900, "backlog": 3, "dead_reports": 0,
+    "aggregators": {"a": NOW - 400}, "beat_at_ms": NOW - 900, "fired_at_ms": None, "backlog": 3, "dead_reports": 0,
     "seen": {"web-1": NOW - 9},
     "security": {
         "report.forged:NotSealed": (7, NOW - 2 * 86_400_000),
@@ -61,6 +61,8 @@ def test_all_is_well() -> None:
         ({"aggregators": {"a": NOW - 60_000}}, "aggregator", "fail"),
         ({"beat_at_ms": None}, "beat", "fail"),
         ({"beat_at_ms": NOW - 60_000}, "beat", "fail"),
+        ({"fired_at_ms": NOW - 60_000}, "beat", "fail"),
+        ({"fired_at_ms": NOW - 600}, "beat", "ok"),
         ({"backlog": 50_000}, "backlog", "warning"),
         ({"dead_reports": 2}, "dead reports", "warning"),
         ({"security": {"report.forged:DoesNotOpen": (1, NOW - 1000)}}, "forgeries", "warning"),

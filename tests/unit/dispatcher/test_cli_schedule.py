@@ -223,6 +223,63 @@ def test_pause_resume_and_stop_reach_the_dispatcher(fake: FakeDispatcher) -> Non
     ]
 
 
+def test_modify_passes_on_what_is_to_be_other_and_says_what_is(fake: FakeDispatcher) -> None:
+    """The new script, values and hosts go in one call, and the answer is what the schedule is then."""
+    fake.modified = a_schedule(frequency="rate(7m)", command_id="c-new", instance_count=3, version=2)
+
+    options = ("--rate", "7m", "-p", "who=me", "--add-instance", "a,b", "--add-instance", "a")
+
+    ran = cli(fake, "schedule", "modify", "last", *options, "--", "echo", "it's me")
+
+    assert fake.arguments("modify_invocation_attribute") == {
+        "invoke_id": INVOKE_ID,
+        "frequency": "rate(7m)",
+        "parameters": {"who": "me"},
+        "enable_parameter": True,
+        "instance_ids": ("a", "b"),
+        "command_content": """echo 'it'"'"'s me'""",
+        "client_token": None,
+    }
+    assert "its frequency is rate(7m) instead of rate(5m); its command is c-new instead of" in ran.stderr
+    assert "1 host more; it has other values. A run under way is not disturbed." in ran.stderr
+    assert "held: MON 09:00-17:00" in ran.stdout
+
+
+def test_modify_says_when_the_schedule_is_so_already(fake: FakeDispatcher) -> None:
+    """A second call with the same words is no error and no change."""
+    fake.modified = fake.schedules[0]
+
+    ran = cli(fake, "schedule", "modify", "last", "--rate", "5m")
+
+    assert (ran.exit_code, ran.stderr) == (0, f"{INVOKE_ID} is so already; nothing was changed.\n")
+
+
+def test_modify_as_json_is_the_schedule(fake: FakeDispatcher) -> None:
+    """One object, and nothing else on stdout."""
+    fake.modified = a_schedule(frequency="rate(7m)", version=2)
+
+    assert (
+        json.loads(cli(fake, "schedule", "modify", "last", "--rate", "7m", "--json").stdout)["frequency"] == "rate(7m)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "say what is to be other"),
+        (("--rate", "5m", "--cron", "x"), "give one of --rate, --at and --cron"),
+        (("--file", "/none", "--", "true"), "not both"),
+        (("--parameter", "x"), "write it as key=value"),
+    ],
+)
+def test_modify_that_says_nothing_clear_is_refused(fake: FakeDispatcher, words: tuple[str, ...], said: str) -> None:
+    """Before anything is asked of the server but which schedule is meant."""
+    ran = cli(fake, "schedule", "modify", "last", *words)
+
+    assert (ran.exit_code, said in ran.stderr) == (2, True)
+    assert not [name for name, _ in fake.calls if name == "modify_invocation_attribute"]
+
+
 def test_schedule_that_was_altered_is_shown_as_such(fake: FakeDispatcher) -> None:
     """It does not fire, so the list and the page must not look as if it did."""
     fake.schedules = [a_schedule(authentic=False)]

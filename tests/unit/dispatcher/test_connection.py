@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+from redis._parsers.base import BaseParser
 
 from fleethand_common.errors import ServerUnavailableError, SettingsError
-from fleethand_dispatcher.connection import connect, guarded, guarded_iterator, masked
+from fleethand_dispatcher.connection import connect, guarded, guarded_iterator, is_servers_fault, masked
 
 FAILURES = [
     (redis.ConnectionError("refused"), "cannot reach Redis: refused"),
@@ -39,6 +40,33 @@ def test_failure_of_the_server_is_one_error_with_a_way_out(failure: redis.RedisE
     assert next(found) == 1
     with pytest.raises(ServerUnavailableError, match=named):
         next(found)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("OOM command not allowed when used memory > 'maxmemory'. script: on @user_script:7.", True),
+        ("MISCONF Errors writing to the AOF file: No space left on device", True),
+        ("READONLY You can't write against a read only replica.", True),
+        ("BUSY Server is busy running a script.", True),
+        ("LOADING Server is loading the dataset in memory", True),
+        ("NOPERM User has no permissions to run the 'hset' command", True),
+        ("NOSCRIPT No matching script.", True),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", False),
+        ("ERR user_script:7: Script attempted to access nonexistent global variable 'OOM'", False),
+    ],
+)
+@pytest.mark.parametrize("is_in_a_pipeline", [False, True])
+def test_fault_of_the_server_is_known_from_a_fault_of_the_request(
+    answer: str, expected: bool, is_in_a_pipeline: bool
+) -> None:
+    """As redis-py reads what a server answers, alone and among others: what can be served later is not given up."""
+    error = BaseParser.parse_error(answer)
+    if is_in_a_pipeline:
+        pipeline = redis.Redis().pipeline()
+        pipeline.annotate_exception(error, 1, ("EVALSHA", "0123", "OOM of pipeline"))
+
+    assert is_servers_fault(error) is expected
 
 
 def test_guard_lets_everything_else_through() -> None:
