@@ -1,7 +1,7 @@
 """The event stream of an invocation, and the signal of its end: what those read who follow it or wait for it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from fleethand_dispatcher import keys
@@ -47,12 +47,20 @@ class EventRecords:
         answer = self._client.xread({keys.invocation(invoke_id).done: after}, block=block_ms)
         return cast("Any", answer)[0][1][-1][0] if answer else after
 
-    def read(self, invoke_id: str, after: bytes, timeout_s: float | None) -> list[Entry]:
-        """Read events after entry *after*; with a timeout, block that long for the first."""
+    def read(self, after: Mapping[str, bytes], timeout_s: float | None) -> dict[str, list[Entry]]:
+        """Read events of several invocations at one moment, each after an entry; those without any are left out.
+
+        Args:
+            timeout_s: block so long for the first; None does not.
+        """
         block = None if timeout_s is None else max(1, int(min(timeout_s, BLOCK_S) * 1000))
-        answer = self._client.xread({keys.invocation(invoke_id).events: after}, count=_CHUNK, block=block)
-        entries = cast("list[Any]", answer)[0][1] if answer else []
-        found = (self._entry(invoke_id, entry_id, fields) for entry_id, fields in entries)
+        ids = {keys.invocation(invoke_id).events.encode(): invoke_id for invoke_id in after}
+        streams = dict(zip(ids, after.values(), strict=True))
+        answer = cast("list[Any]", self._client.xread(cast("Any", streams), count=_CHUNK, block=block))
+        return {ids[key]: self._entries(ids[key], entries) for key, entries in answer or ()}
+
+    def _entries(self, invoke_id: str, raw: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> list[Entry]:
+        found = (self._entry(invoke_id, entry_id, fields) for entry_id, fields in raw)
         return [entry for entry in found if entry is not None]
 
     def _entry(self, invoke_id: str, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry | None:

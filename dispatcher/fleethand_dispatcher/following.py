@@ -15,6 +15,7 @@ from fleethand_common import clock
 from fleethand_common.limits import OUTPUT_HEAD_BYTES
 from fleethand_common.states import TERMINAL
 from fleethand_dispatcher.event_records import Entry
+from fleethand_dispatcher.live_runs import LiveRuns
 from fleethand_dispatcher.models import InvocationEvent, InvocationResult
 from fleethand_dispatcher.patience import Deadline, patiently
 from fleethand_dispatcher.rows import Head
@@ -66,7 +67,8 @@ class Follower:
         self._store = store
         self._head = head
         self._results = results
-        self._shown: defaultdict[str, Shown] = defaultdict(Shown)
+        self._shown: defaultdict[tuple[str, str], Shown] = defaultdict(Shown)
+        self._runs = LiveRuns()
         self._told_run: dict[str, str] = {}
 
     def events(self, timeout_s: float | None) -> Iterator[InvocationEvent]:
@@ -76,7 +78,14 @@ class Follower:
         while True:
             finished = patiently(self._head, deadline).unfinished == 0
             block_s = None if finished else deadline.left_s()
-            entries = patiently(partial(self._store.events.read, self._invoke_id, after, block_s), deadline)
+            streams = {self._invoke_id: after, **self._runs.streams}
+            read = patiently(partial(self._store.events.read, streams, block_s), deadline)
+            entries = read.pop(self._invoke_id, [])
+            for entry in entries:
+                if entry.event.last is None:
+                    self._runs.see(entry)
+            for run_id, pieces in read.items():
+                yield from self._of_a_run(run_id, pieces)
             yield from self._told(entries, deadline)
             if finished and not entries:
                 if after == _BEGIN:
@@ -85,6 +94,14 @@ class Follower:
             after = entries[-1].entry_id if entries else after
             if not finished:
                 deadline.check(self._invoke_id)
+
+    def _of_a_run(self, run_id: str, entries: Sequence[Entry]) -> Iterator[InvocationEvent]:
+        """Yield what hosts print in the middle of a schedule's run; how it ends, the schedule's own stream tells."""
+        for entry in entries:
+            self._runs.read(run_id, entry.entry_id)
+            if entry.data and self._runs.has(run_id, entry.instance_id):
+                self._shown[run_id, entry.instance_id].add(entry.data)
+                yield self._output(entry, entry.data, run_id=run_id)
 
     def _told(self, entries: Sequence[Entry], deadline: Deadline) -> Iterator[InvocationEvent]:
         kept: dict[tuple[str, str], str | None] = {}
@@ -95,13 +112,14 @@ class Follower:
         for entry in entries:
             if entry.event.kind == "output":
                 if entry.data:
-                    self._shown[entry.instance_id].add(entry.data)
+                    self._shown["", entry.instance_id].add(entry.data)
                     yield self._output(entry, entry.data)
                 continue
             output = kept.get((self._home(entry), entry.event.output))
             # not authentic, it would show what another host said; of a schedule's run it may have been told before
             if output is not None and entry.authentic and self._is_news(entry):
                 yield from self._rest(entry, output)
+            self._runs.see(entry)
             yield self._status(entry)
 
     def _home(self, entry: Entry) -> str:
@@ -115,21 +133,23 @@ class Follower:
         return not run_id or run_id != before
 
     def _rest(self, entry: Entry, output: str) -> Iterator[InvocationEvent]:
-        shown = self._shown.pop(entry.instance_id, None) or Shown()
+        shown = self._shown.pop((entry.event.run, entry.instance_id), None) or Shown()
         if not shown.is_beginning_of(output, entry.event.dropped):
             yield self._output(entry, output, again=True)
             return
         for data, skipped in rest(output, shown.length, entry.event.dropped):
             yield self._output(entry, data, skipped_bytes=skipped)
 
-    def _output(self, entry: Entry, data: str, *, skipped_bytes: int = 0, again: bool = False) -> InvocationEvent:
+    def _output(
+        self, entry: Entry, data: str, *, run_id: str = "", skipped_bytes: int = 0, again: bool = False
+    ) -> InvocationEvent:
         return InvocationEvent(
             kind="output",
             invoke_id=self._invoke_id,
             instance_id=entry.instance_id,
             at=clock.to_datetime(entry.event.at),
             status=entry.event.status,
-            run_id=entry.event.run,
+            run_id=run_id or entry.event.run,
             data=data,
             skipped_bytes=skipped_bytes,
             again=again,

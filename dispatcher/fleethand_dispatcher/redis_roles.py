@@ -111,7 +111,7 @@ _BEAT = (
     Grant(
         (
             *("exists", "hexists", "hkeys", "hlen", "lrange", "rpush", "unlink"),
-            *("zadd", "zcard", "zrange", "zrem", "zrevrange"),
+            *("zadd", "zcard", "zcount", "zrange", "zrangebyscore", "zrem", "zremrangebyscore", "zrevrange"),
         ),
         keys=(_INVOCATION,),
     ),

@@ -38,7 +38,7 @@ class Making(NamedTuple):
     may_wait: Sequence[str]
     """Instances on which it waits if the run before is active."""
     keep: int
-    """How many rows the list of runs may have."""
+    """How many times the list of runs may tell of."""
 
 
 class Made(NamedTuple):

@@ -71,7 +71,9 @@ class Settings:
 
     schedule_grace_s: float = setting(30.0, help="seconds after which a scheduled run that did not fire was missed")
     schedule_catch_up_max: int = setting(10, help="missed runs made up for at most, with the misfire policy all")
-    schedule_runs_kept: int = setting(100, help="rows kept in the list of runs of one schedule, and their results")
+    schedule_runs_kept: int = setting(
+        100, help="times kept in the list of runs of one schedule, and the results of their runs"
+    )
 
     report_batch: int = setting(500, help="reports that an aggregator takes at once")
     reaper_interval_s: float = setting(0.5, help="seconds between two looks at deadlines")

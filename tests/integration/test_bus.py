@@ -121,7 +121,7 @@ def test_two_aggregators_lose_nothing_and_count_nothing_twice(store: Store, redi
     assert (head.unfinished, head.total) == (0, 500)
     told: Counter[str] = Counter()
     after = b"0"
-    while entries := store.events.read(invoke_id, after, None):
+    while entries := store.events.read({invoke_id: after}, None).get(invoke_id):
         after = entries[-1].entry_id
         told.update(e.instance_id for e in entries if e.event.kind == "status" and e.event.status in ends.values())
     assert Counter(names) == told

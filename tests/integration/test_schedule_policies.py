@@ -151,7 +151,7 @@ def test_month_of_outage_costs_a_bounded_number_of_rows(plane, host, beat) -> No
     runs = invocation.runs(1000)
     assert {run.outcome for run in runs} == {"missed"}
     assert [run.due_time for run in reversed(runs)] == [
-        first + timedelta(days=30) - minutes * MINUTE for minutes in range(99, -1, -1)
+        first + timedelta(days=30) - minutes * MINUTE for minutes in range(49, -1, -1)
     ]
     assert f"tells of all times since {first:%Y-%m-%dT%H:%M:%SZ}" in runs[-1].reason
     assert next_time(plane, invocation) == first + timedelta(days=30) + MINUTE
@@ -170,7 +170,7 @@ def test_latest_runs_the_newest_time_after_a_long_outage(plane, host, beat) -> N
     runs = invocation.runs(1000)
     assert [run.due_time for run in runs if run.outcome == "fired"] == [newest]
     assert runs[0].due_time == newest
-    assert len(runs) == 100
+    assert len(runs) == 50
     assert row(invocation).repeats == 1
 
 
@@ -279,8 +279,51 @@ def test_paused_schedule_fires_nothing_and_tells_what_passed(plane, host, beat) 
     assert len(one.orders()) == 1
 
 
+def test_runs_of_one_time_are_kept_together_however_many_hosts_they_are_for(make_plane, plane, host, beat) -> None:
+    """Where a run waits host by host, one time is as many runs as hosts; none of their results pushes another out."""
+    hosts = [host(f"host-{number}") for number in range(5)]
+    beat.engine._expander._settings = make_plane(schedule_runs_kept=3).settings
+    invocation = schedule(plane, all_instances=True, overlap="queue")
+    beat.at(next_time(plane, invocation))
+    first = {one: one.orders()[0].invocation_id for one in hosts}
+    for one, run_id in first.items():
+        one.start(run_id)
+    plane.settle()
+    due = next_time(plane, invocation)
+    beat.at(due)
+    for one, run_id in first.items():
+        one.finish(run_id)
+    plane.settle()
+    beat.at(due)
+    for one in hosts:
+        run_through(plane, one)
+
+    history = plane.dispatcher.describe_invocation_results(invocation.invoke_id, include_history=True, max_results=50)
+    assert len(history.items) == 10
+    for _ in range(2):
+        beat.at(next_time(plane, invocation))
+        for one in hosts:
+            run_through(plane, one)
+    assert len({run.due_time for run in invocation.runs(100)}) == 3
+    assert not [run for run in invocation.runs(100) if run.due_time < due]
+
+
+def test_outage_leaves_half_of_the_list_to_what_ran_before(plane, host, beat) -> None:
+    """What nobody ran does not push out the results of what did."""
+    one = host()
+    invocation = schedule(plane)
+    for _ in range(3):
+        beat.at(next_time(plane, invocation))
+        run_through(plane, one)
+
+    beat.at(next_time(plane, invocation) + timedelta(days=1, seconds=45))
+
+    assert [run.outcome for run in invocation.runs(1000)] == ["missed"] * 50 + ["fired"] * 3
+    assert len(plane.dispatcher.describe_invocation_results(invocation.invoke_id, include_history=True).items) == 3
+
+
 def test_list_of_runs_is_bounded_and_what_falls_off_is_gone(make_plane, plane, host, beat) -> None:
-    """A schedule that lives for years keeps `schedule_runs_kept` rows, and the results of as many runs."""
+    """A schedule that lives for years keeps `schedule_runs_kept` times, and the results of as many runs."""
     one = host()
     beat.engine._expander._settings = make_plane(schedule_runs_kept=3).settings
     invocation = schedule(plane)

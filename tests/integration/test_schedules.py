@@ -307,21 +307,6 @@ def test_runs_are_not_listed_as_invocations(plane, host, beat) -> None:
     assert plane.dispatcher.describe_invocation(run_id).schedule_id == invocation.invoke_id
 
 
-def test_follow_tells_every_run_with_its_output(plane, host, beat) -> None:
-    """Each run's output is told with that run, and not the last one's over and over."""
-    one = host()
-    invocation = schedule(plane, max_runs=2)
-    ids = []
-    for text in ("first\n", "second\n"):
-        beat.at(next_time(plane, invocation))
-        ids += run_through(plane, one, output=text)
-
-    events = list(invocation.follow(5))
-
-    assert [(e.run_id, e.data) for e in events if e.kind == "output"] == [(ids[0], "first\n"), (ids[1], "second\n")]
-    assert [e.status for e in events if e.kind == "status"] == ["Running", "Scheduled", "Running", "Success"]
-
-
 def test_retry_is_for_a_run(plane, host, beat) -> None:
     """A run can be run again, once and by itself; a schedule cannot."""
     one = host()

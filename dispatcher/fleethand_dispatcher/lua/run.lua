@@ -4,7 +4,7 @@
 --       occurrence (JSON, `occurrences.Occurrence`), how to record it (JSON), tokens (as in create.lua)
 -- How to record it: {run: row of the list of runs, joining: row of an instance that joins or false, over: list of
 --       instances or true or false, unrun: how those end that never ran, left: how instances end that are no targets any
---       more, queued: marks of the occurrence as it waits on one instance, keep: how many runs}
+--       more, queued: marks of the occurrence as it waits on one instance, keep: how many times}
 -- *unrun* and *left* are {ending: {status, error code, text, time}, marks: {instance: the mark of that ending}}.
 -- Returns {1 if it is recorded now, instances that take part, ids of runs that fell off the end of the list}.
 -- @include tables
@@ -143,13 +143,19 @@ if run.outcome == 'fired' and #admitted == 0 then
     end
 end
 redis.call('HSET', runs, id, cjson.encode(run))
+-- What is bounded are times: where runs wait for the ones before, one time is as many runs as hosts.
+local times = 0
+if redis.call('ZCOUNT', dues, run.due, run.due) == 0 then times = redis.call('HINCRBY', schedule.head, 'times', 1) end
 redis.call('ZADD', dues, run.due, id)
 local dropped = {}
-local excess = redis.call('ZCARD', dues) - how.keep
-if excess > 0 then
-    dropped = redis.call('ZRANGE', dues, 0, excess - 1)
-    redis.call('ZREM', dues, unpack(dropped))
-    redis.call('HDEL', runs, unpack(dropped))
+while times > how.keep do
+    local oldest = redis.call('ZRANGE', dues, 0, 0, 'WITHSCORES')[2]
+    for _, old in ipairs(redis.call('ZRANGEBYSCORE', dues, oldest, oldest)) do
+        dropped[#dropped + 1] = old
+        redis.call('HDEL', runs, old)
+    end
+    redis.call('ZREMRANGEBYSCORE', dues, oldest, oldest)
+    times = redis.call('HINCRBY', schedule.head, 'times', -1)
 end
 retire(schedule)
 return { 1, admitted, dropped }

@@ -14,8 +14,6 @@ from fleethand_dispatcher.scheduling.occurrences import Occurrence, Outcome
 from fleethand_dispatcher.scheduling.passing import acts, come
 from fleethand_dispatcher.scheduling.policy import Misfire
 
-_TOLD_MAX = 100
-"""Rows for times that passed unnoticed: the newest have one each, and one tells of all that came before them."""
 CATCH_UP = "all"
 _LOOK_AGAIN_MS = 86_400_000
 """At what a freeze holds back after its last time; the end of the freeze comes before."""
@@ -28,6 +26,8 @@ class Bounds(NamedTuple):
     """A time that is further past than this was missed."""
     catch_up_max: int
     """Missed runs that are made up for at most."""
+    told_max: int
+    """Rows for times that passed unnoticed: the newest have one each, and one tells of all that came before them."""
 
 
 class Standing(NamedTuple):
@@ -72,9 +72,9 @@ def decide(definition: Definition, zone: str, standing: Standing, now_ms: int, b
     if not definition.is_due(standing.due, zone):  # somebody else wrote this time: it fires nothing
         return Verdict((), definition.next_after(now_ms, zone), 0)
     if standing.frozen and definition.paused_at is None:
-        return _held_back(_Moment(definition, zone, now_ms), standing)
+        return _held_back(_Moment(definition, zone, now_ms), standing, bounds)
     moment = _Moment(definition, zone, now_ms)
-    past = come(definition, zone, standing.due, now_ms, max(_TOLD_MAX - 1, bounds.catch_up_max))
+    past = come(definition, zone, standing.due, now_ms, max(bounds.told_max - 1, bounds.catch_up_max))
     told = [_judge(moment, due, bounds) for due in past.newest]
     if not definition.held_by(now_ms, zone):
         told = _made_up(definition, told, bounds.catch_up_max)
@@ -89,7 +89,7 @@ def decide(definition: Definition, zone: str, standing: Standing, now_ms: int, b
     return Verdict(told, next_due, sum(occurrence.outcome is Outcome.FIRED for occurrence in told))
 
 
-def _held_back(moment: _Moment, standing: Standing) -> Verdict:
+def _held_back(moment: _Moment, standing: Standing, bounds: Bounds) -> Verdict:
     """Tell of each time that comes while the fleet is frozen, and stay at the first: afterwards it is as an outage.
 
     Those that acted before the one that is looked at were told of then.
@@ -102,7 +102,7 @@ def _held_back(moment: _Moment, standing: Standing) -> Verdict:
             first = definition.next_after(first, zone)
     if first is None:
         return Verdict((), standing.due, 0, now_ms + _LOOK_AGAIN_MS)
-    past = come(definition, zone, first, now_ms, _TOLD_MAX - 1)
+    past = come(definition, zone, first, now_ms, bounds.told_max - 1)
     told = [_frozen(moment, due, standing.frozen) for due in past.newest]
     if past.older is not None:
         told.insert(0, _all_before(_frozen(moment, past.older, standing.frozen), first))

@@ -39,9 +39,16 @@ _EXACT_S = 0.12
 """A server ends a blocking read up to this much late, so the last bit is slept through here."""
 _DECIDING_S = 0.5
 """What is decided counts only under the lease, so no step may take long: after a long outage, each has many times."""
+_TOLD_MAX = 100
 _TRY_AGAIN_MS = 60_000
 _BEGIN = b"0"
 _ID_CHARS = 100
+
+
+def _bounds(settings: Settings) -> Bounds:
+    """Return the bounds that *settings* say; an outage may fill half of a schedule's list of runs, not push it out."""
+    told_max = max(2, min(_TOLD_MAX, settings.schedule_runs_kept // 2))
+    return Bounds(int(settings.schedule_grace_s * 1000), settings.schedule_catch_up_max, told_max)
 
 
 class Turn(NamedTuple):
@@ -62,7 +69,7 @@ class Engine:
         writer = LetterWriter(keyring, Peers(store.hosts))
         permits = Permits(store, settings, self._directives)
         self._expander = Expander(store, writer, Courier(store, bus, settings), permits, settings)
-        self._bounds = Bounds(int(settings.schedule_grace_s * 1000), settings.schedule_catch_up_max)
+        self._bounds = _bounds(settings)
         self._seen = _BEGIN
         self._decided = Memory()
         """By entry: the version and the due time, so that a schedule that was changed may be due again."""

@@ -23,7 +23,7 @@ from fleethand_dispatcher.vault import Vault
 
 VAULT = Vault([bytes(32)])
 OPERATORS = Permit(actor="operator", action="ecs:RunCommand")
-BOUNDS = Bounds(grace_ms=30_000, catch_up_max=3)
+BOUNDS = Bounds(grace_ms=30_000, catch_up_max=3, told_max=100)
 MINUTE_MS = 60_000
 BEGIN = datetime(2026, 6, 1, 12, tzinfo=UTC)
 BEGIN_MS = round(BEGIN.timestamp() * 1000)
@@ -190,7 +190,7 @@ def test_newest_missed_times_count_however_many_there_are(
     assert first is not None
     now_ms = BEGIN_MS + 86_400_000 + 6_000
 
-    decided = decide(found, "", Standing(first, 0, first), now_ms, Bounds(grace_ms=5_000, catch_up_max=3))
+    decided = decide(found, "", Standing(first, 0, first), now_ms, BOUNDS._replace(grace_ms=5_000))
 
     occurrences = decided.occurrences
     assert [o.outcome for o in occurrences] == expected
