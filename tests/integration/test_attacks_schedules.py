@@ -1,7 +1,7 @@
 """Somebody who can write to Redis and would have schedules run what, when or where nobody asked for: nothing runs."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -37,24 +37,47 @@ def fired(plane, beat) -> tuple[Invocation, bytes]:
     return invocation, fields[b"o"]
 
 
-def test_schedule_whose_time_was_put_back_does_not_run_again(plane, host, beat) -> None:
-    """A time that was decided before is not decided again, though it is one of the schedule's own."""
+def put_back(plane: Any, invocation: Invocation, due: datetime) -> None:
+    """Write that a time is due once more, and remove what tells of its run: as a server that lost power would."""
+    due_ms = round(due.timestamp() * 1000)
+    k = keys.invocation(invocation.invoke_id)
+    plane.store.client.hset(k.head, "next:", due_ms)
+    plane.store.client.zadd(keys.DUE, {invocation.invoke_id: due_ms})
+    plane.store.client.delete(k.runs, k.dues, *plane.store.client.keys(f"{k.head}.*"))
+
+
+def test_schedule_whose_time_was_put_back_long_after_does_not_run_again(plane, host, beat) -> None:
+    """A time that was decided before, so long ago that a host may have forgotten its run, is told and not run."""
     one = host()
-    invocation = schedule(plane, misfire="all")
+    invocation = schedule(plane, "rate(1h)", misfire="all")
     due = next_time(plane, invocation)
     beat.at(due)
     run_through(plane, one)
 
-    due_ms = round(due.timestamp() * 1000)
-    plane.store.client.hset(head_of(invocation), "next:", due_ms)
-    plane.store.client.zadd(keys.DUE, {invocation.invoke_id: due_ms})
-    plane.store.client.delete(keys.invocation(invocation.invoke_id).runs, keys.invocation(invocation.invoke_id).dues)
-    for run in plane.store.client.zrange(keys.RUNS, 0, -1):
-        plane.store.client.delete(keys.invocation(run.decode()).head)
-    beat.at(due + timedelta(seconds=1))
+    put_back(plane, invocation, due)
+    beat.at(due + 11 * MINUTE)
 
     assert not one.orders()
     assert "decided before" in alerts(plane)[0]
+    assert [(run.due_time, run.outcome) for run in invocation.runs()] == [(due, "missed")]
+    assert next_time(plane, invocation) == due + 60 * MINUTE
+
+
+def test_run_that_the_server_lost_is_made_again_as_the_same_run(plane, host, beat) -> None:
+    """Power was cut a moment after it fired: hosts know it by its id and answer, so it is there again and ran once."""
+    one = host()
+    invocation = schedule(plane, "rate(1h)")
+    due = next_time(plane, invocation)
+    beat.at(due)
+    (run_id,) = run_through(plane, one)
+
+    put_back(plane, invocation, due)
+    beat.at(due + timedelta(seconds=20))
+
+    assert [order.invocation_id for order in one.orders()] == [run_id]
+    assert [(run.run_id, run.outcome) for run in invocation.runs()] == [(run_id, "fired")]
+    assert next_time(plane, invocation) == due + 60 * MINUTE
+    assert not alerts(plane)
 
 
 def test_schedule_that_was_put_back_to_what_it_was_before_a_change_does_not_run(plane, host, beat) -> None:

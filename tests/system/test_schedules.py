@@ -151,6 +151,31 @@ def test_schedule_outlives_a_restart_of_the_server(fleet: Fleet) -> None:
     assert len(ran(fleet, invocation)) == 1
 
 
+def test_run_that_the_server_lost_with_its_last_writes_is_there_again_and_ran_once(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    """Power is cut a moment after a run, and the disk has what was before it: the host answers, and does not run it."""
+    fleet.started("host-1")
+    beat = fleet.beat()
+    marks = tmp_path / "marks"
+    due = datetime.fromtimestamp(fleet.store.now_ms() // 1000 + 4, UTC)
+    invocation = fleet.run(f"echo x >>{marks}; echo done", frequency=at(due), timeout_s=5)
+    disk, kept = fleet.server.folder / "appendonlydir", tmp_path / "kept"
+    shutil.copytree(disk, kept)
+    assert invocation.wait(30).invocation_status == "Success"
+
+    fleet.server.kill()
+    shutil.rmtree(disk)
+    shutil.copytree(kept, disk)
+    fleet.server.start()
+
+    beat.wait_for_output("deciding again")
+    assert invocation.wait(30).invocation_status == "Success"
+    assert [result.output for result in invocation.results()] == ["done\n"]
+    assert len(ran(fleet, invocation)) == 1
+    assert marks.read_text() == "x\n"
+
+
 def test_stop_during_a_run_kills_what_runs(fleet: Fleet) -> None:
     """The script dies with its children, the row is Terminated, and nothing fires any more."""
     fleet.started("host-1")

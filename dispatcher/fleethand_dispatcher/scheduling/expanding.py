@@ -22,7 +22,7 @@ from fleethand_dispatcher.schedule_records import entry_of
 from fleethand_dispatcher.schedules.frequency import FrequencyKind
 from fleethand_dispatcher.scheduling.deciding import CATCH_UP
 from fleethand_dispatcher.scheduling.definitions import Definition
-from fleethand_dispatcher.scheduling.memory import Memory
+from fleethand_dispatcher.scheduling.memory import HOST_REMEMBERS_MS, Memory
 from fleethand_dispatcher.scheduling.occurrences import Occurrence, Outcome, Run
 from fleethand_dispatcher.scheduling.overdue import judge_again
 from fleethand_dispatcher.scheduling.permits import Permits
@@ -35,8 +35,6 @@ from fleethand_dispatcher.targets import Targets
 logger = logging.getLogger(__name__)
 
 _NOBODY = Crew((), (), ())
-_GOOD_MS = 10 * 60 * 1000
-"""As long as a host at least remembers what it ran."""
 _WAITING = frozenset({Overlap.QUEUE, CATCH_UP})
 
 
@@ -67,7 +65,8 @@ class Expander:
         self._courier = courier
         self._permits = permits
         self._settings = settings
-        self._made = Memory()
+        self._made: Memory[int] = Memory()
+        """The due time of the newest run."""
         self._launcher = Launcher(store, writer, courier, settings)
 
     def expand(self, found: Sequence[Occurrence], now_ms: int, frozen: str = "") -> None:
@@ -95,7 +94,7 @@ class Expander:
 
     def _note(self, occurrence: Occurrence) -> None:
         if occurrence.outcome is Outcome.FIRED and not occurrence.only:
-            self._made.note(_entry(occurrence), occurrence.due)
+            self._made.note(_entry(occurrence), max(occurrence.due, self._made.last(_entry(occurrence)) or 0))
 
     def _send(self, run: Prepared, targets: Targets, chosen: Sequence[str], now_ms: int) -> None:
         online = [i for i in targets.online if i in set(chosen)]
@@ -127,7 +126,7 @@ class Expander:
         if occurrence.outcome is not Outcome.FIRED:
             return job
         if now_ms - occurrence.at > self._good_ms(job):
-            was_made = self._made.has(_entry(occurrence), occurrence.due)
+            was_made = occurrence.due <= (self._made.last(_entry(occurrence)) or 0)
             job = job._replace(occurrence=judge_again(definition, occurrence, now_ms, was_made=was_made))
             if job.occurrence.outcome is not Outcome.FIRED:
                 return job
@@ -146,11 +145,11 @@ class Expander:
         What waits for one host does so until the runs before it have ended.
         """
         if not job.occurrence.only:
-            return _GOOD_MS
+            return HOST_REMEMBERS_MS
         snapshot = job.definition.snapshot
         window_s = snapshot.deliver_within_s or self._settings.delivery_window_s
         each_s = window_s + snapshot.timeout_s + snapshot.stop_grace_s + 2 * self._settings.lease_s
-        return _GOOD_MS + int(each_s * 1000) * (1 + self._settings.schedule_catch_up_max)
+        return HOST_REMEMBERS_MS + int(each_s * 1000) * (1 + self._settings.schedule_catch_up_max)
 
     def _ready(self, job: _Job, targets: Targets, peers: Mapping[str, PairKeys], now_ms: int) -> _Ready:
         if job.occurrence.outcome is not Outcome.FIRED:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from fleethand_common import clock
 from fleethand_common.clock import elapsed_s
 from fleethand_dispatcher.alerts import Alert, Alerts
 from fleethand_dispatcher.bus import RedisOrderBus
@@ -23,7 +24,7 @@ from fleethand_dispatcher.scheduling import occurrences
 from fleethand_dispatcher.scheduling.deciding import Bounds, Standing, Verdict, decide
 from fleethand_dispatcher.scheduling.definitions import Definition, Unreadable
 from fleethand_dispatcher.scheduling.expanding import Expander
-from fleethand_dispatcher.scheduling.memory import Memory
+from fleethand_dispatcher.scheduling.memory import Decision, Memory
 from fleethand_dispatcher.scheduling.occurrences import Occurrence, Outcome
 from fleethand_dispatcher.scheduling.passing import acts
 from fleethand_dispatcher.scheduling.permits import Permits
@@ -71,8 +72,7 @@ class Engine:
         self._expander = Expander(store, writer, Courier(store, bus, settings), permits, settings)
         self._bounds = _bounds(settings)
         self._seen = _BEGIN
-        self._decided = Memory()
-        """By entry: the version and the due time, so that a schedule that was changed may be due again."""
+        self._decided: Memory[Decision] = Memory()
         self._epoch = 0
         self._may_hold = False
 
@@ -161,7 +161,7 @@ class Engine:
             return None
         self._may_hold = self._may_hold or bool(frozen)
         for due, verdict in verdicts:
-            self._note(due, known[due.schedule_id], verdict)
+            self._note(due, known[due.schedule_id], verdict, holder.at_ms)
         return len(verdicts)
 
     def _verdict(
@@ -185,21 +185,45 @@ class Engine:
         return verdict
 
     def _decide(self, due: Due, definition: Definition, standing: Standing, now_ms: int) -> Verdict:
-        if self._decided.has(due.entry, definition.version, standing.due):
-            detail = f"it was put back to version {definition.version}, {standing.due}: that was decided before"
-            self._alert(due.schedule_id, "Index", detail)
-            return Verdict((), definition.next_after(now_ms, due.zone), 0)
+        before = self._decided.last(due.entry)
+        if before and before.covers(definition.version, standing.due):
+            if not before.can_be_made_again(definition.version, standing.due, now_ms):
+                return self._put_back(due, definition, standing, before, now_ms)
+            logger.warning("the server forgot that %s was decided for %d; deciding again", due.entry, standing.due)
         verdict = decide(definition, due.zone, standing, now_ms, self._bounds)
         if not verdict.occurrences and not standing.frozen:
             detail = f"it was to fire at {standing.due}, which is no time of its own that has come; it did not"
             self._alert(due.schedule_id, "Index", detail)
         return verdict
 
-    def _note(self, due: Due, definition: Definition | Unreadable | None, verdict: Verdict) -> None:
+    def _put_back(self, due: Due, definition: Definition, standing: Standing, before: Decision, now_ms: int) -> Verdict:
+        """Fire nothing, and tell: a server that lost its last writes and somebody who put them back look the same."""
+        detail = f"it was put back to version {definition.version}, {standing.due}: that was decided before"
+        self._alert(due.schedule_id, "Index", detail)
+        following = definition.next_after(before.last if definition.version == before.version else now_ms, due.zone)
+        if not definition.is_due(standing.due, due.zone):
+            return Verdict((), following, 0)
+        when = clock.to_text(before.at)
+        told = Occurrence(
+            id=definition.id,
+            due=standing.due,
+            zone=due.zone,
+            outcome=Outcome.MISSED,
+            reason=f"What was decided at {when} is not in the records any more: lost, or put back by somebody.",
+            over=following is None,
+            at=now_ms,
+        )
+        return Verdict([told], following, 0)
+
+    def _note(self, due: Due, definition: Definition | Unreadable | None, verdict: Verdict, now_ms: int) -> None:
         """Remember what was decided for good: what a freeze holds back is not."""
-        last = verdict.occurrences[-1].due if verdict.occurrences else 0
-        if isinstance(definition, Definition) and last and last < (verdict.next_due or last + 1):
-            self._decided.note(due.entry, definition.version, last)
+        if not isinstance(definition, Definition) or not verdict.occurrences:
+            return
+        first, last = verdict.occurrences[0].due, verdict.occurrences[-1].due
+        before = self._decided.last(due.entry)
+        is_news = before is None or not before.covers(definition.version, last)
+        if is_news and last < (verdict.next_due or last + 1):
+            self._decided.note(due.entry, Decision(definition.version, first, last, now_ms))
 
     def _moved(self, due: Due, verdict: Verdict, frozen: str) -> Firing:
         told = [occurrences.marked(self._store.vault, occurrence) for occurrence in verdict.occurrences]

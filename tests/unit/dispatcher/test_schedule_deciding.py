@@ -15,7 +15,7 @@ from fleethand_dispatcher.rows import Snapshot
 from fleethand_dispatcher.scheduling import definitions
 from fleethand_dispatcher.scheduling.deciding import Bounds, Standing, Verdict, decide
 from fleethand_dispatcher.scheduling.definitions import Aim, Definition
-from fleethand_dispatcher.scheduling.memory import Memory
+from fleethand_dispatcher.scheduling.memory import Decision, Memory
 from fleethand_dispatcher.scheduling.occurrences import Outcome, is_decided, marked, waiting
 from fleethand_dispatcher.scheduling.passing import jitter_ms
 from fleethand_dispatcher.scheduling.policy import Misfire, Policy
@@ -288,12 +288,14 @@ def test_occurrence_that_waits_for_a_host_has_a_mark_for_that_host_alone() -> No
 
 
 def test_beat_remembers_what_it_decided() -> None:
-    """An earlier time, or an earlier version of the schedule, was put back by somebody."""
-    decided = Memory()
-    decided.note("t-1", 2, 5_000)
+    """An earlier time, or an earlier version of the schedule, was put back by somebody, or by a server that crashed."""
+    decided: Memory[Decision] = Memory()
+    decided.note("t-1", Decision(version=2, first=4_000, last=5_000, at=5_001))
+    found = decided.last("t-1")
+    assert found is not None
 
-    assert [decided.has("t-1", *each) for each in ((2, 5_000), (1, 9_000), (2, 6_000), (3, 1))] == [
-        *(True, True),
-        *(False, False),
-    ]
-    assert not decided.has("t-2", 1, 1)
+    times = ((2, 5_000), (2, 3_000), (1, 9_000), (2, 6_000), (3, 1))
+    assert [found.covers(*each) for each in times] == [True, True, True, False, False]
+    assert [found.can_be_made_again(*each, 600_000) for each in times] == [True, False, False, False, False]
+    assert not found.can_be_made_again(2, 5_000, 605_002)
+    assert decided.last("t-2") is None
