@@ -28,25 +28,42 @@ SERVER_ERRORS = (redis.RedisError,)
 """Anything that the server or the way to it can do."""
 
 _REFUSALS = frozenset(
-    ("OOM", "READONLY", "MISCONF", "LOADING", "BUSY", "NOREPLICAS", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM")
+    (
+        "OOM",
+        "READONLY",
+        "MISCONF",
+        "LOADING",
+        "BUSY",
+        "NOREPLICAS",
+        "MASTERDOWN",
+        "UNBLOCKED",
+        "NOAUTH",
+        "WRONGPASS",
+        "NOPERM",
+    )
 )
 """What a server answers that cannot serve now, whatever it is asked."""
-_IN_A_PIPELINE = re.compile(r"Command # \d+ .*? of pipeline caused error: ", re.DOTALL)
+_AROUND = re.compile(
+    r"(?:Command # \d+ .*? of pipeline caused error: )?(?:(?:EXECABORT )?Transaction discarded because of: )?",
+    re.DOTALL,
+)
+"""What stands before the answer itself, of redis-py in a pipeline and of the server in a transaction."""
+_DENIED_IN_A_SCRIPT = "ACL failure in script"
+"""The server says so instead of `NOPERM`, as if the script were at fault."""
 
 
 def is_servers_fault(error: Exception) -> bool:
     """Tell whether the same request may be served later; otherwise the request itself is at fault."""
-    return isinstance(error, (*OUTAGES, NoScriptError)) or (
-        isinstance(error, redis.RedisError) and _answer_code(error) in _REFUSALS
-    )
+    if isinstance(error, (*OUTAGES, NoScriptError)):
+        return True
+    return isinstance(error, redis.RedisError) and not _refusals_in(error).isdisjoint(_REFUSALS)
 
 
-def _answer_code(error: redis.RedisError) -> str:
-    """Return the word that the server's answer began with; redis-py cuts off the ones that it knows."""
-    code = (
-        getattr(error, "status_code", None) or _IN_A_PIPELINE.sub("", str(error), count=1).lstrip("-").partition(" ")[0]
-    )
-    return str(code)
+def _refusals_in(error: redis.RedisError) -> set[str]:
+    """Return the words that the server's answer may have begun with; redis-py cuts off the ones that it knows."""
+    answer = _AROUND.sub("", str(error), count=1).removeprefix("ERR ").lstrip("-")
+    code = "NOPERM" if answer.startswith(_DENIED_IN_A_SCRIPT) else answer.partition(" ")[0]
+    return {code, str(getattr(error, "status_code", None))}
 
 
 P = ParamSpec("P")
