@@ -16,64 +16,28 @@ from fleethand_dispatcher import keys
 from fleethand_dispatcher.dispatcher import Dispatcher
 from scripted_host import ScriptedHost
 from servers import Server, free_port
+from trouble import TROUBLES, Trouble
 from waiting import wait_until
 
 RUN: dict[str, Any] = {"command_content": "x", "instance_ids": ["host-1"]}
 
 
-class Cutter:
-    """Cuts the connection in the middle of a call: at the n-th thing that is sent, or at the n-th answer."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.where, self.left = "", 0
-        kind = redis.connection.Connection
-        send, read = kind.send_packed_command, kind.read_response
-
-        def cut_send(connection: Any, *arguments: Any, **options: Any) -> Any:
-            self._count(connection, "sending")
-            return send(connection, *arguments, **options)
-
-        def cut_read(connection: Any, *arguments: Any, **options: Any) -> Any:
-            answer = read(connection, *arguments, **options)
-            self._count(connection, "answer")
-            return answer
-
-        monkeypatch.setattr(kind, "send_packed_command", cut_send)
-        monkeypatch.setattr(kind, "read_response", cut_read)
-
-    def arm(self, where: str, number: int) -> None:
-        """Cut at the *number*-th time from now."""
-        self.where, self.left = where, number
-
-    def disarm(self) -> bool:
-        """Cut no more; tells whether it was not yet cut."""
-        unused, self.where = self.left > 0, ""
-        return unused
-
-    def _count(self, connection: Any, where: str) -> None:
-        if where == self.where and self.left > 0:
-            self.left -= 1
-            if self.left == 0:
-                connection.disconnect()
-                raise redis.ConnectionError("cut by the test")
-
-
-@pytest.mark.parametrize("where", ["sending", "answer"])
+@pytest.mark.parametrize("where", TROUBLES)
 @pytest.mark.parametrize("keep", [False, True])
-def test_call_that_was_cut_off_anywhere_is_made_once_with_a_client_token(
-    plane, host, monkeypatch: pytest.MonkeyPatch, where: str, *, keep: bool
+def test_call_that_failed_anywhere_is_made_once_with_a_client_token(
+    plane, host, redis_client, monkeypatch: pytest.MonkeyPatch, where: str, *, keep: bool
 ) -> None:
     """At every step: the caller gets an error with a way out, calls again, and there is one invocation of it."""
     first = host()
-    cutter = Cutter(monkeypatch)
+    trouble = Trouble(monkeypatch, redis_client)
     calls = 0
     while True:
         calls += 1
         arguments = {**RUN, "name": f"n{calls}", "keep_command": keep, "client_token": f"token-{calls}"}
-        cutter.arm(where, calls)
+        trouble.arm(where, calls)
         with contextlib.suppress(ServerUnavailableError):
             plane.dispatcher.run_command(**arguments)
-        if cutter.disarm():
+        if trouble.disarm():
             break
 
         once = plane.dispatcher.run_command(**arguments)
@@ -92,20 +56,20 @@ def test_call_that_was_cut_off_anywhere_is_made_once_with_a_client_token(
     assert calls > 5
 
 
-@pytest.mark.parametrize("where", ["sending", "answer"])
-def test_invocation_whose_call_was_cut_off_is_there_or_not_but_never_half(
-    plane, host, monkeypatch: pytest.MonkeyPatch, where: str
+@pytest.mark.parametrize("where", TROUBLES)
+def test_invocation_whose_call_failed_is_there_or_not_but_never_half(
+    plane, host, redis_client, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """Without a token the caller cannot know; what is recorded reaches its host all the same."""
     first = host()
-    cutter = Cutter(monkeypatch)
+    trouble = Trouble(monkeypatch, redis_client)
     calls, cut = 0, True
     while cut:
         calls += 1
-        cutter.arm(where, calls)
+        trouble.arm(where, calls)
         with contextlib.suppress(ServerUnavailableError):
             plane.dispatcher.run_command(**RUN)
-        cut = not cutter.disarm()
+        cut = not trouble.disarm()
     first.beat(hello=True)
     plane.settle()
 
