@@ -14,7 +14,7 @@ from fleethand_common.clock import elapsed_s
 from fleethand_common.errors import FleethandError
 from fleethand_common.letters import Letter
 from fleethand_common.messages import Directive
-from fleethand_common.signing import Kind, SignatureError
+from fleethand_common.signing import Kind, PublicKey, SignatureError
 from fleethand_dispatcher.bus import Message, OrderBus
 from fleethand_dispatcher.directive_records import IssuedDirective
 from fleethand_dispatcher.envelope import directive_parts
@@ -62,13 +62,20 @@ class Directives:
                 found.setdefault(key.key_id, issued.sequence)
         return found
 
-    def issue(self, frozen: bool | None = None, reason: str = "", signed_by: str | None = None) -> Directive:
+    def issue(
+        self,
+        frozen: bool | None = None,
+        reason: str = "",
+        signed_by: str | None = None,
+        new_key: PublicKey | None = None,
+    ) -> Directive:
         """Tell all hosts which keys to trust, and whether to start anything; returns when it is in their queues.
 
         Args:
             frozen: None leaves it as it is.
             reason: why the fleet is frozen.
             signed_by: the name of the key to sign with, one that hosts trust already; the newest if none is named.
+            new_key: to be trusted besides those of the keyring, which is to get it when hosts are told.
 
         Raises:
             KeyringError: there is no such key.
@@ -81,7 +88,7 @@ class Directives:
             # by the time, so that hosts follow a control plane that has lost its records
             sequence=max(now_ms, current.sequence + 1 if current else 0),
             issued_at_ms=max(now_ms, current.issued_at_ms if current else 0),
-            keys=self._keyring.public_keys(),
+            keys=[*self._keyring.public_keys(), *([new_key] if new_key else [])],
             frozen=bool(frozen),
             frozen_reason=reason if frozen else "",
         )

@@ -19,7 +19,8 @@ def rotate(
     """Make a key, have the one that signs now tell all hosts of it, and let it sign from *starts_in_s* on.
 
     Until then hosts can learn of it; one that is offline learns of it before it gets an order, by what the old key
-    signed. The old key stays good until it is revoked.
+    signed. The old key stays good until it is revoked. It is kept only when hosts are told: what failed before that can
+    be tried again, while a key that signs and that nobody told them of would have them refuse every order.
 
     Raises:
         KeyringError: the name is taken or cannot be used, or no key can sign now.
@@ -30,8 +31,8 @@ def rotate(
     made = new_signing_key(name, not_before_ms=now_ms + starts_in_s * 1000, command=command)
     if any(key.key_id == made.key.key_id for key in keyring.public_keys()):
         raise KeyringError(f"cannot add the key {name}: the signer command holds one that is here already")
+    directives.issue(signed_by=old, new_key=made.key)
     keyring.add(made)
-    directives.issue(signed_by=old)
     return made
 
 
