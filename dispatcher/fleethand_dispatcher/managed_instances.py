@@ -86,18 +86,21 @@ class ManagedInstances:
     def deregister(self, instance_id: str) -> ManagedInstance:
         """End an enrolment: from now on nothing goes to this host and nothing of it is believed.
 
-        What had not ended there ends as `InstanceDeregistered`; results stay.
+        What had not ended there ends as `InstanceDeregistered`; results stay. The record of the host goes last, so that
+        a call which failed is carried on by the next one.
         """
         (host,) = self._store.hosts.read([instance_id])
         if host is None:
             raise refusal("InvalidInstance.NotFound", f"{instance_id!r} is not enrolled.")
         shown = self._read([instance_id])[0]
-        if not self._store.hosts.delete(instance_id):
-            raise refusal("InvalidInstance.NotFound", f"{instance_id!r} is not enrolled any more.")
-        with RedisUsers.of(self._settings) as users:
-            if host.redis_user and users.delete_host(host.redis_user):
+        if host.redis_user:
+            with RedisUsers.of(self._settings) as users:
+                users.delete_host(host.redis_user)
                 users.save()
         self._end_rows(instance_id)
+        if not self._store.hosts.delete(instance_id):
+            raise refusal("InvalidInstance.NotFound", f"{instance_id!r} is not enrolled any more.")
+        self._end_rows(instance_id)  # those that were made meanwhile
         self._store.instances.forget(instance_id)
         if host.activation_id:
             self._store.activations.count_deregistered(host.activation_id)
