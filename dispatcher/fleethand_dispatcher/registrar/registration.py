@@ -125,12 +125,13 @@ class Registration:
     def deregister(self, request: HostRequest, source: Address) -> HostState:
         """End the enrolment of a host that proves its key."""
         host = self._proven(request, "deregister")
-        self._managed.deregister(host.instance_id)
+        # before it happens: nobody could tell it when a call that failed is carried on by the next one
         self._store.audit.append(
             AuditEvent(
                 action="host.deregistered", actor=host.instance_id, targets=[host.instance_id], source=str(source)
             )
         )
+        self._managed.deregister(host.instance_id)
         return HostState(instance_id=host.instance_id, enrolled=False)
 
     def status(self, request: HostRequest) -> HostState:
@@ -153,7 +154,6 @@ class Registration:
         failures = self._store.activations.count_failure(stored.activation_id)
         if failures < self._settings.registrar_failures_max:
             return
-        self._store.activations.disable(stored.activation_id)
         logger.error("event=activation_locked activation=%s failures=%d", stored.activation_id, failures)
         self._store.audit.append(
             AuditEvent(
@@ -165,6 +165,7 @@ class Registration:
                 detail=f"{failures} wrong codes; it is disabled now",
             )
         )
+        self._store.activations.disable(stored.activation_id)  # after it is told: a code that comes now is not counted
 
     def _check_open(self, stored: StoredActivation, source: Address) -> None:
         if stored.disabled:
@@ -226,8 +227,6 @@ class Registration:
             tags=host.tags,
             keys=self._keyring.public_keys(),
         )
-        sealed = sealing.seal(enrolling.encode(grant), pair.down)
-        self._pending.settle(pending.enrolment_id, sealed, self._settings.registrar_pending_s)
         self._store.audit.append(
             AuditEvent(
                 action="host.registered",
@@ -236,6 +235,9 @@ class Registration:
                 source=pending.internet_ip,
             )
         )
+        # last of all: from then on a host that asks again is only given this answer
+        sealed = sealing.seal(enrolling.encode(grant), pair.down)
+        self._pending.settle(pending.enrolment_id, sealed, self._settings.registrar_pending_s)
         logger.info("event=registered instance=%s activation=%s", host.instance_id, stored.activation_id)
         return Enrolled(sealed=sealed)
 
