@@ -104,8 +104,9 @@ class Aggregator:
         alert = Alert(
             "report.forged", rejected.forgery, actor=actor, target=rejected.instance_id, detail=rejected.reason
         )
-        if self._alerts.add(alert):
+        if self._alerts.is_first(alert):
             self._set_aside(rejected.raw, f"forged, {rejected.forgery}: {rejected.reason}")
+        self._alerts.add(alert)
 
     def _apply_what_can_be(self, batch: Sequence[Opened]) -> None:
         """Apply a batch; a report that cannot be applied is found and set aside, and the others are applied."""

@@ -84,20 +84,27 @@ class Alerts:
         """Count what is not worth an alert."""
         self._counts[kind] += 1
 
-    def add(self, alert: Alert) -> bool:
-        """Count an alert; returns whether it is the first of its kind for a while, and so was told at once."""
+    def is_first(self, alert: Alert) -> bool:
+        """Tell whether `add` would tell of an alert at once: it is the first of its kind for a while."""
+        return self._placed(alert)[0] not in self._windows
+
+    def add(self, alert: Alert) -> None:
+        """Count an alert, and tell of it at once if it is the first of its kind; if that fails, the next one is."""
         self.count(f"{alert.action}:{alert.reason}")
-        key = (alert.action, alert.reason, alert.actor or alert.target)
-        if key not in self._windows and len(self._windows) >= TOLD_APART:
-            detail = "on more hosts than can be told one by one"
-            alert = alert._replace(actor="", target="", detail=detail, invoke_id="")
-            key = (alert.action, alert.reason, "")
+        key, alert = self._placed(alert)
         if key in self._windows:
             self._windows[key].untold += 1
-            return False
-        self._windows[key] = _Window(alert, self._now_s())
+            return
         self._say(alert, 1)
-        return True
+        self._windows[key] = _Window(alert, self._now_s())
+
+    def _placed(self, alert: Alert) -> tuple[tuple[str, str, str], Alert]:
+        """Return with which others an alert is told, and what is told of it."""
+        key = (alert.action, alert.reason, alert.actor or alert.target)
+        if key in self._windows or len(self._windows) < TOLD_APART:
+            return key, alert
+        detail = "on more hosts than can be told one by one"
+        return (alert.action, alert.reason, ""), alert._replace(actor="", target="", detail=detail, invoke_id="")
 
     def flush(self, *, at_the_end: bool = False) -> None:
         """Write the counters, and tell what happened again since it was first told, when its minute is over."""
@@ -107,10 +114,11 @@ class Alerts:
         for key, window in list(self._windows.items()):
             if self._now_s() - window.since_s < PAUSE_S and not at_the_end:
                 continue
-            del self._windows[key]
             if window.untold:
-                self._windows[key] = _Window(window.alert, self._now_s())
                 self._say(window.alert, window.untold)
+                self._windows[key] = _Window(window.alert, self._now_s())
+            else:
+                del self._windows[key]
 
     def _say(self, alert: Alert, count: int) -> None:
         event = alert.event(count)

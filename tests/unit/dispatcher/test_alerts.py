@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
+import redis
 
 from fleethand_dispatcher.alerts import PAUSE_S, TOLD_APART, Alert, Alerts
 from fleethand_dispatcher.audit import AuditEvent
@@ -72,6 +73,29 @@ def test_what_was_not_told_yet_is_told_at_the_end(recorder: Recorder) -> None:
     recorder.alerts.flush(at_the_end=True)
 
     assert "Bad: why (3 times in a minute)" == recorder.events[-1].detail
+
+
+def test_alert_that_could_not_be_told_is_told_when_the_server_is_well_again(recorder: Recorder) -> None:
+    """The first one, when its report is read again; those after it, at the next flush."""
+    tell = recorder.events.append
+
+    def fail(_event: AuditEvent) -> None:
+        raise redis.ConnectionError("away")
+
+    recorder.alerts._tell = fail
+    with pytest.raises(redis.ConnectionError):
+        recorder.add()
+    recorder.alerts._tell = tell
+    recorder.add(times=3)
+    assert ["Bad: why"] == [event.detail for event in recorder.events]
+
+    recorder.now_s += PAUSE_S
+    recorder.alerts._tell = fail
+    with pytest.raises(redis.ConnectionError):
+        recorder.alerts.flush()
+    recorder.alerts._tell = tell
+    recorder.alerts.flush()
+    assert ["Bad: why", "Bad: why (2 times in a minute)"] == [event.detail for event in recorder.events]
 
 
 def test_who_did_it_is_named_only_where_it_is_proven(recorder: Recorder) -> None:
