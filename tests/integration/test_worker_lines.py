@@ -138,3 +138,36 @@ def test_worker_waits_for_the_server_and_can_be_ended_meanwhile(
     own_server.start()
     with own_server.client() as client:
         ControlLine(client, keyring).wait_for_hello()
+
+
+WORKER = ("ACL SETUSER", "worker")
+
+
+@pytest.mark.parametrize(
+    ("ill", "well", "told"),
+    [
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "reason=ReadOnlyError"),
+        ((*WORKER, "-lpush", "-time", "-publish"), (*WORKER, "+@all"), "event=not_sent"),
+        ((*WORKER, "resetpass", ">other"), (*WORKER, "resetpass", ">own"), "reason=AuthenticationError"),
+    ],
+)
+def test_outcome_arrives_when_the_server_refused_for_a_while(
+    worker_process: StartWorker, own_server: Server, keyring: Keyring, *, ill: str, well: str, told: str
+) -> None:
+    """A replica after a failover, a user that lacks rights or has another password: the host goes on by itself."""
+    with own_server.client() as client:
+        client.execute_command(*WORKER, "on", ">own", "~*", "&*", "+@all")
+        url = own_server.url.replace("//", "//worker:own@")
+        worker = worker_process(redis_url=url, heartbeat_interval_s=0.2, reconnect_jitter_s=0.2)
+        line = ControlLine(client, keyring)
+        line.wait_for_hello()
+        line.order("t-before", "sleep 0.5; echo done")
+        line.wait_for(Started, "t-before")
+        client.execute_command(*ill)
+        client.client_kill_filter(user="worker")
+        worker.wait_for_output(told)
+        client.execute_command(*well)
+        assert line.outcome("t-before").output == "done\n"
+        line.order("t-after", "echo after")
+        assert line.outcome("t-after").output == "after\n"
+        assert worker.is_running
