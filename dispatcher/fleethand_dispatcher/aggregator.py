@@ -131,7 +131,11 @@ class Aggregator:
                 self._note_refusal(report)
 
     def _note(self, heartbeats: Sequence[Heartbeat]) -> None:
-        noted = self._store.instances.note(self._store.hosts.agreed(heartbeats), self._settings.online_within_s * 1000)
+        noted = self._store.instances.note(
+            self._store.hosts.agreed(heartbeats),
+            offline_after_ms=self._settings.online_within_s * 1000,
+            again_ms=int(self._settings.redeliver_after_s * 1000),
+        )
         for ignored in noted.ignored:
             self._alerts.count(f"heartbeat.ignored:{ignored}")
         for name in noted.cloned:

@@ -56,8 +56,13 @@ class InstanceRecords:
         self._vault = vault
         self._heartbeat = scripts.load(client, "heartbeat")
 
-    def note(self, heartbeats: Sequence[Heartbeat], offline_after_ms: int) -> Noted:
-        """Record heartbeats in the order in which they came; one that proves nothing is left out."""
+    def note(self, heartbeats: Sequence[Heartbeat], *, offline_after_ms: int, again_ms: int) -> Noted:
+        """Record heartbeats in the order in which they came; one that proves nothing is left out.
+
+        Args:
+            offline_after_ms: a host that was silent for longer came back.
+            again_ms: what is missing and was not sent by then, the reaper looks at.
+        """
         names = list(dict.fromkeys(beat.instance_id for beat in heartbeats))
         now_ms, known = self._known(names)
         noted = Noted([], [], [], [])
@@ -72,7 +77,7 @@ class InstanceRecords:
             else:
                 noted.ignored.append(outcome)
         noted.taken.extend(known[name].facts for name in hellos)
-        noted.missing.extend(self._write({name: known[name] for name in hellos}, hellos, offline_after_ms))
+        noted.missing.extend(self._write({name: known[name] for name in hellos}, hellos, offline_after_ms, again_ms))
         return noted
 
     def _known(self, instance_ids: Sequence[str]) -> tuple[int, dict[str, Sighting]]:
@@ -88,14 +93,14 @@ class InstanceRecords:
         return seconds * 1000 + micros // 1000, known
 
     def _write(
-        self, sightings: Mapping[str, Sighting], hellos: Mapping[str, bool], offline_after_ms: int
+        self, sightings: Mapping[str, Sighting], hellos: Mapping[str, bool], *times_ms: int
     ) -> list[tuple[str, str]]:
         if not sightings:
             return []
-        flat: list[Any] = [keys.INSTANCE_PREFIX, offline_after_ms]
+        flat: list[Any] = [keys.INSTANCE_PREFIX, *times_ms]
         for name, sighting in sightings.items():
             flat += [name, self._close(name, sighting), "1" if hellos[name] else ""]
-        answer = cast("list[bytes]", self._heartbeat(keys=[keys.INSTANCES, keys.SEEN], args=flat))
+        answer = cast("list[bytes]", self._heartbeat(keys=[keys.INSTANCES, keys.SEEN, keys.WATCH], args=flat))
         pairs = zip(answer[1::2], answer[0::2], strict=True)
         return [(invocation.decode(), instance.decode()) for invocation, instance in pairs]
 

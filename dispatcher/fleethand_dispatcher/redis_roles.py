@@ -87,7 +87,7 @@ _AGGREGATOR = (
     *_ROWS,
     Grant(("zrangebyscore",), read=(keys.WATCH,)),
     Grant(("zrange",), read=(_OF_INSTANCE,)),
-    Grant(("evalsha", "hget", "hmget", "hset", "hsetnx", "zadd", "zscore", "zmscore"), keys=_SIGHTINGS),
+    Grant(("evalsha", "hget", "hmget", "hset", "hsetnx", "zadd", "zscore", "zmscore"), keys=(*_SIGHTINGS, keys.WATCH)),
     Grant(("get", "hmget"), read=_ENROLLED),
     Grant(("zrangebyscore", "zrevrange"), read=(keys.DIRECTIVES,)),
     *_AUDIT,

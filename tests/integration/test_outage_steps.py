@@ -19,6 +19,7 @@ from fleethand_dispatcher.registrar.registration import Registration
 from registrar import Answer, HandHost
 from scripted_host import ScriptedHost
 from trouble import TROUBLES, Trouble
+from waiting import wait_until
 
 RUN: dict[str, Any] = {"command_content": "x", "instance_ids": ["host-1"]}
 pytestmark = pytest.mark.parametrize("kind", TROUBLES)
@@ -232,3 +233,19 @@ def test_enrolment_and_its_end_are_carried_on_and_told(plane, redis_client, walk
 def told_of(plane: Any, action: str, name: str) -> bool:
     """Tell whether the audit log has an action on an instance."""
     return any(entry.action == action and name in entry.targets for entry in plane.dispatcher.iter_audit_log())
+
+
+def test_order_that_waited_for_its_host_is_sent_when_the_host_is_back(plane, make_host, walk: Walk) -> None:
+    """Also if what the host's hello asks for fails: it is said once, and an order that is not sent then would wait."""
+    for step in walk:
+        name = f"host-{step.number}"
+        one = make_host(name)
+        invocation = plane.dispatcher.run_command(command_content="x", instance_ids=[name])
+        one.beat(hello=True)
+
+        plane.aggregator._look_at_s = float("inf")  # what the reaper was about, it takes up again after ten seconds
+        with step.step():
+            plane.settle()
+        plane.aggregator._look_at_s = 0.0
+
+        wait_until(lambda one=one: plane.settle() or one.orders(), 5, f"the order of {invocation.invoke_id}")

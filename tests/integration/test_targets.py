@@ -137,7 +137,7 @@ def test_share_is_the_exact_ceiling(plane, fleet, tenths: int) -> None:
 def test_share_of_a_large_fleet_has_no_rounding_error(plane) -> None:
     """64.4 % of 250 is 161; as floats it is a little more, and a ceiling makes that 162."""
     beats = [_beat(f"i-{number}", plane.store.now_ms()) for number in range(250)]
-    plane.store.instances.note(beats, 1000)
+    plane.store.instances.note(beats, offline_after_ms=1000, again_ms=1000)
 
     found = plane.dispatcher.preview_targets(all_instances=True, limit="64.4%")
 
