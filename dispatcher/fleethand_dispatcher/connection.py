@@ -27,21 +27,9 @@ OUTAGES = (redis.ConnectionError, redis.TimeoutError)
 SERVER_ERRORS = (redis.RedisError,)
 """Anything that the server or the way to it can do."""
 
-_REFUSALS = frozenset(
-    (
-        "OOM",
-        "READONLY",
-        "MISCONF",
-        "LOADING",
-        "BUSY",
-        "NOREPLICAS",
-        "MASTERDOWN",
-        "UNBLOCKED",
-        "NOAUTH",
-        "WRONGPASS",
-        "NOPERM",
-    )
-)
+_PASSING = frozenset(("LOADING", "BUSY", "MASTERDOWN", "UNBLOCKED"))
+"""What a server answers that starts, that is busy with one thing, or that changes its role."""
+_REFUSALS = _PASSING | {"OOM", "READONLY", "MISCONF", "NOREPLICAS", "NOAUTH", "WRONGPASS", "NOPERM"}
 """What a server answers that cannot serve now, whatever it is asked."""
 _AROUND = re.compile(
     r"(?:Command # \d+ .*? of pipeline caused error: )?(?:(?:EXECABORT )?Transaction discarded because of: )?",
@@ -57,6 +45,13 @@ def is_servers_fault(error: Exception) -> bool:
     if isinstance(error, (*OUTAGES, NoScriptError)):
         return True
     return isinstance(error, redis.RedisError) and not _refusals_in(error).isdisjoint(_REFUSALS)
+
+
+def is_away(error: Exception) -> bool:
+    """Tell whether the server cannot be asked just now; it may be back in a moment, with nobody's help."""
+    if isinstance(error, OUTAGES):
+        return True
+    return isinstance(error, redis.RedisError) and not _refusals_in(error).isdisjoint(_PASSING)
 
 
 def _refusals_in(error: redis.RedisError) -> set[str]:

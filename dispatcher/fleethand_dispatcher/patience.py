@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from fleethand_common import clock
 from fleethand_common.errors import WaitTimeoutError
-from fleethand_dispatcher.connection import BLOCK_S, OUTAGES
+from fleethand_dispatcher.connection import BLOCK_S, SERVER_ERRORS, is_away
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ def patiently(call: Callable[[], T], deadline: Deadline) -> T:
     while True:
         try:
             return call()
-        except OUTAGES:
-            if clock.elapsed_s() >= give_up_s or deadline.left_s() <= 0:
+        except SERVER_ERRORS as error:
+            if not is_away(error) or clock.elapsed_s() >= give_up_s or deadline.left_s() <= 0:
                 raise
             time.sleep(min(_PAUSE_S, deadline.left_s()))

@@ -148,6 +148,26 @@ def test_wait_and_follow_live_through_a_crash_of_the_server(aggregating, own_ser
             assert followed.result(30) == ["Running", "Success"]
 
 
+def test_wait_and_follow_live_through_a_failover(aggregating, own_server: Server) -> None:
+    """A server that becomes a replica sends all away that wait there; when it may write again, they have the answer."""
+    with own_server.client() as client:
+        first = ScriptedHost(client, enrolled.provision(own_server.url, aggregating.keyring, "host-1"))
+        first.beat()
+        wait_until(lambda: aggregating.dispatcher.describe_instances().items, 5, "the host")
+        invocation = aggregating.dispatcher.run_command(**RUN)
+
+        with ThreadPoolExecutor(2) as pool:
+            waited = pool.submit(invocation.wait, 30)
+            followed = pool.submit(lambda: [event.status for event in invocation.follow(30)])
+            wait_until(lambda: client.info("clients")["blocked_clients"] >= 2, 5, "two who wait")
+            client.replicaof("127.0.0.1", "1")
+            client.replicaof("NO", "ONE")
+            first.finish(invocation.invoke_id)
+
+            assert waited.result(30).invocation_status == "Success"
+            assert followed.result(30) == ["Success"]
+
+
 def test_aggregator_ends_in_good_order_when_the_server_is_away(own_server: Server, make_plane) -> None:
     """A stop is a stop; what it held, the next one takes over."""
     plane = make_plane(redis_url=own_server.url)
