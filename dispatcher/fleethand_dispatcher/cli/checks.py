@@ -15,9 +15,11 @@ _SLOW_ROUND_TRIP_S = 0.05
 _BACKLOG_MANY = 10_000
 _CONNECTIONS_PER_HOST = 2
 _CONNECTIONS_OF_OURS = 64
-_MEMORY_FULL = 0.8
+"""Those of the control plane, beside the hosts'."""
+_MEMORY_FULL_SHARE = 0.8
 _SHOWN = 8
 _RECENTLY_MS = 86_400_000
+"""A day: what was seen longer ago is no news."""
 _ALERTS = ("report.forged:", "host.refused:")
 _HARMLESS = (":Expired", ":SeenBefore")
 """Refusals that come from delay, not from malice."""
@@ -78,7 +80,7 @@ def eviction(vitals: "Vitals", _: "Settings") -> Verdict:
         way_out = "set `maxmemory-policy noeviction`: anything else throws records and orders away"
         return Verdict("memory", "fail", f"maxmemory-policy {policy}", way_out)
     found = f"{used >> 20} MB used" + (f" of {limit >> 20} MB, {policy}" if limit else ", no limit")
-    if limit and used > limit * _MEMORY_FULL:
+    if limit and used > limit * _MEMORY_FULL_SHARE:
         return Verdict(
             "memory", "warning", found, "raise maxmemory, or keep less with retention_days, retention_results"
         )
