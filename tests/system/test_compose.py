@@ -212,6 +212,8 @@ def test_command_runs_on_the_sample_worker(stack: Stack) -> None:
     wait_until(
         lambda: json_of(stack, "schedule", "show", schedule_id, "--json")["runs"] > 0, 40, "a run of the schedule"
     )
+    doctor = {check["check"]: check["verdict"] for check in json_of(stack, "doctor", "--json")["checks"]}
+    assert doctor["login"] == "ok"
     stack.run("users")
     stack.stop_server()
     stack.start("valkey").wait_for_output("Ready to accept connections")

@@ -18,6 +18,8 @@ class Vitals:
 
     server: str
     """Its URL without the password."""
+    unbounded: bool
+    """Whether we logged in as the server's own user, who may do everything."""
     round_trip_s: float
     info: Mapping[str, Any]
     """The server's INFO."""
@@ -60,6 +62,7 @@ def _look(settings: "Settings") -> Vitals:
     from fleethand_dispatcher.connection import masked  # noqa: PLC0415
     from fleethand_dispatcher.keyring import Keyring  # noqa: PLC0415
     from fleethand_dispatcher.lease import Lease  # noqa: PLC0415
+    from fleethand_dispatcher.redis_users import RedisUsers  # noqa: PLC0415
     from fleethand_dispatcher.store import Store  # noqa: PLC0415
 
     store = Store.at(settings.server_url(), Keyring.load(settings.keys_path()).vault)
@@ -74,6 +77,7 @@ def _look(settings: "Settings") -> Vitals:
         alive = cast("dict[bytes, bytes]", store.client.hgetall(keys.AGGREGATORS))
         return Vitals(
             server=masked(settings.redis_url),
+            unbounded=RedisUsers(store.client).is_unbounded(),
             round_trip_s=took_s,
             info=cast("Mapping[str, Any]", store.client.info()),
             server_ms=server_ms,
