@@ -49,6 +49,14 @@ def reachable(vitals: "Vitals", _: "Settings") -> Verdict:
     return Verdict("server", "ok", found)
 
 
+def login(vitals: "Vitals", _: "Settings") -> Verdict:
+    """Look at whether we log in as somebody who may do everything on the server."""
+    if vitals.unbounded:
+        way_out = "log in as a user of this part alone: `fleethand user create dispatcher`, and so for each part"
+        return Verdict("login", "warning", "as `default`, who may do everything on the server", way_out)
+    return Verdict("login", "ok", "not as `default` with all rights")
+
+
 def version(vitals: "Vitals", _: "Settings") -> Verdict:
     """Look at which server it is."""
     name = "valkey" if vitals.info.get("server_name") == "valkey" else "redis"
@@ -205,6 +213,7 @@ def versions(vitals: "Vitals", _: "Settings") -> Verdict:
 
 CHECKS: "tuple[Callable[[Vitals, Settings], Verdict], ...]" = (
     reachable,
+    login,
     version,
     persistence,
     eviction,
