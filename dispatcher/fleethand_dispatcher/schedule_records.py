@@ -122,7 +122,7 @@ class ScheduleRecords:
         if definitions.decode(self._vault, old.id, sealed) != old:
             return Changed.STALE
         done = self._change(
-            keys=[keys.SCHEDULES, keys.DUE, keys.UNFINISHED],
+            keys=[keys.SCHEDULES, keys.DUE, keys.UNFINISHED, keys.HELD],
             args=[
                 new.id,
                 sealed,

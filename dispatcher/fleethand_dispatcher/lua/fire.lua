@@ -18,7 +18,7 @@ for index = 3, #ARGV do
         redis.call('ZREM', due, item.entry)
         redis.call('HDEL', schedules, item.id)
     elseif tonumber(redis.call('ZSCORE', due, item.entry) or -1) == item.old then
-        if item.held then redis.call('SADD', holding, item.entry) end
+        redis.call(item.held and 'SADD' or 'SREM', holding, item.entry)
         if item.next then
             redis.call('ZADD', due, item.act, item.entry)
             redis.call('HSET', head, 'next:' .. item.zone, item.next)

@@ -156,10 +156,11 @@ class Engine:
             verdicts.append((due, self._verdict(due, known[due.schedule_id], fact, holder.at_ms, frozen)))
             if elapsed_s() > until_s:  # the rest stays due, for the next turn
                 break
-        firings = [self._moved(due, verdict, frozen) for due, verdict in verdicts]
+        firings = [self._moved(due, verdict) for due, verdict in verdicts]
+        # before it is done: where the answer is lost, it is done all the same
+        self._may_hold = self._may_hold or any(verdict.is_held for _, verdict in verdicts)
         if not self._store.schedules.fire(holder.name, holder.epoch, firings):
             return None
-        self._may_hold = self._may_hold or bool(frozen)
         for due, verdict in verdicts:
             self._note(due, known[due.schedule_id], verdict, holder.at_ms)
         return len(verdicts)
@@ -225,7 +226,7 @@ class Engine:
         if is_news and last < (verdict.next_due or last + 1):
             self._decided.note(due.entry, Decision(definition.version, first, last, now_ms))
 
-    def _moved(self, due: Due, verdict: Verdict, frozen: str) -> Firing:
+    def _moved(self, due: Due, verdict: Verdict) -> Firing:
         told = [occurrences.marked(self._store.vault, occurrence) for occurrence in verdict.occurrences]
         return Firing(
             entry=due.entry,
@@ -235,6 +236,6 @@ class Engine:
             next=verdict.next_due or False,
             act=verdict.act or 0,
             fired=verdict.fired,
-            held=bool(frozen),
+            held=verdict.is_held,
             occurrences=[occurrences.encode(occurrence).decode() for occurrence in told],
         )
