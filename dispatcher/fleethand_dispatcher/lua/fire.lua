@@ -25,6 +25,7 @@ for index = 3, #ARGV do
         else
             redis.call('ZREM', due, item.entry)
             redis.call('HDEL', head, 'next:' .. item.zone)
+            if #item.occurrences > 0 then redis.call('HSET', head, 'last:' .. item.zone, item.old) end
             local entries = redis.call('HINCRBY', head, 'entries', -1)
             if entries <= 0 and #item.occurrences == 0 and redis.call('HGET', head, 'unfinished') == '0' then
                 redis.call('HDEL', schedules, item.id)

@@ -136,9 +136,20 @@ local function pass_by(instance)
     save(schedule, instance, row)
 end
 
+-- Whether no time is left to be carried out, in any zone; a host may have moved to one that has ended, or has no time.
+local function is_over_everywhere()
+    redis.call('HDEL', schedule.head, 'last:' .. (occurrence.zone or ''))
+    if tonumber(redis.call('HGET', schedule.head, 'entries') or 0) > 0 then return false end
+    for _, name in ipairs(redis.call('HKEYS', schedule.head)) do
+        if name:find('last:', 1, true) == 1 then return false end
+    end
+    return true
+end
+
 for instance in pairs(how.left.marks) do finish(instance, how.left, true) end
 if how.over then
-    for _, instance in ipairs(how.over == true and redis.call('HKEYS', schedule.rows) or how.over) do
+    local all = is_over_everywhere() or how.over == true
+    for _, instance in ipairs(all and redis.call('HKEYS', schedule.rows) or how.over) do
         finish(instance, how.unrun)
     end
 end

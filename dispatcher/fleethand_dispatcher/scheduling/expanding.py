@@ -34,7 +34,6 @@ from fleethand_dispatcher.targets import Targets
 
 logger = logging.getLogger(__name__)
 
-_NOBODY = Crew((), (), ())
 _WAITING = frozenset({Overlap.QUEUE, CATCH_UP})
 
 
@@ -117,7 +116,8 @@ class Expander:
             except Exception:
                 logger.exception("cannot find the targets of %s", occurrence.id)
                 reason = "The control plane could not find its targets; its log says why."
-                jobs.append(_Job(occurrence, definition, _NOBODY).told(Outcome.SKIPPED, reason))
+                nobody = Crew((), (), (), members[occurrence.id])
+                jobs.append(_Job(occurrence, definition, nobody).told(Outcome.SKIPPED, reason))
         return jobs
 
     def _admitted(self, job: _Job, now_ms: int, frozen: str) -> _Job:
@@ -179,16 +179,15 @@ class Expander:
             outcome=occurrence.outcome,
             reason=occurrence.reason,
         )
-        over = _over(job)
         return Making(
             run_id=run_id,
             occurrence=occurrence,
             recording=ready.run.recording if ready.run else None,
             row=row,
             joining="" if definition.aim.is_fixed else new_row(now_ms),
-            over=over,
+            over=_over(job),
             unrun=_unrun(job, now_ms),
-            members=sorted({*crew.members, *crew.instances}) if over else (),
+            members=sorted({*crew.everyone, *crew.instances}) if job.occurrence.over else (),
             left=crew.left,
             left_unrun=_ending(InstanceStatus.STOPPED, "It was no target any more before its first run.", now_ms),
             may_wait=crew.instances if occurrence.overlap in _WAITING and ready.run else (),
