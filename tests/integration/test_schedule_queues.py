@@ -88,10 +88,10 @@ def test_waiting_run_that_another_overtakes_waits_once_more(plane, host, beat, m
     third = next_time(plane, invocation)
     expand = beat.engine._expander.expand
 
-    def late(*arguments: Any) -> None:
+    def late(*arguments: Any, **options: Any) -> int:
         one.finish(first)
         plane.settle()
-        expand(*arguments)
+        return expand(*arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(beat.engine._expander, "expand", late)

@@ -221,6 +221,7 @@ def test_targets_by_name_and_all_are_looked_for_again_too(plane, host, beat, kin
 
     assert len(late.orders()) == 1
 
+
 def test_host_that_changes_its_zone_does_not_keep_a_schedule_from_its_end(plane, host, beat) -> None:
     """It moved to where the schedule has ended already; the schedule ends with its last zone, for everybody."""
     hosts = {zone: host(zone.partition("/")[2], time_zone=zone) for zone in ("Asia/Tokyo", "Europe/Berlin")}

@@ -40,6 +40,8 @@ _EXACT_S = 0.12
 """A server ends a blocking read up to this much late, so the last bit is slept through here."""
 _DECIDING_S = 0.5
 """What is decided counts only under the lease, so no step may take long: after a long outage, each has many times."""
+_EXPANDING_S = 0.5
+"""Whoever takes the lease over does again what was begun, so it must not be much; one run takes as long as it does."""
 _TOLD_MAX = 100
 _TRY_AGAIN_MS = 60_000
 _BEGIN = b"0"
@@ -90,9 +92,10 @@ class Engine:
         entries = self._store.schedules.outbox(_BATCH)
         if entries:
             self._seen = entries[-1][0]
-            found = [occurrence for _, occurrence in entries if occurrence and self._is_ours(occurrence)]
-            self._expand(found, holder.at_ms)
-            self._store.schedules.carried_out([entry_id for entry_id, _ in entries])
+            found = [(entry_id, each) for entry_id, each in entries if each and self._is_ours(each)]
+            done = self._expand([each for _, each in found], holder.at_ms, elapsed_s() + _EXPANDING_S)
+            left = {entry_id for entry_id, _ in found[done:]}
+            self._store.schedules.carried_out([entry_id for entry_id, _ in entries if entry_id not in left])
         self._alerts.flush()
         return Turn(fired, len(entries))
 
@@ -111,29 +114,36 @@ class Engine:
     def _alert(self, schedule_id: str, reason: str, detail: str) -> None:
         self._alerts.add(Alert("schedule.forged", reason, target=schedule_id[:_ID_CHARS], detail=detail))
 
-    def _expand(self, found: Sequence[Occurrence], now_ms: int) -> None:
-        """Carry out all of *found*; one that cannot be is told in the log, and the others are."""
+    def _expand(self, found: Sequence[Occurrence], now_ms: int, until_s: float) -> int:
+        """Carry out *found*, as many as fit into the time; one that cannot be is told in the log, and the others are.
+
+        Returns:
+            How many, from the first one on.
+        """
         if not found:
-            return
+            return 0
         try:
-            self._expander.expand(found, now_ms, self._frozen())
+            return self._expander.expand(found, now_ms, self._frozen(), until_s=until_s)
         except Exception as error:
             if is_servers_fault(error):
                 raise
             if len(found) == 1:
                 logger.exception("cannot make the run of %s that was due at %d", found[0].id, found[0].due)
-                self._tell_failure(found[0], now_ms)
-                return
-            for occurrence in found:
-                self._expand([occurrence], now_ms)
+                self._tell_failure(found[0], now_ms, until_s)
+                return 1
+        for number, occurrence in enumerate(found):
+            if number and elapsed_s() > until_s:
+                return number
+            self._expand([occurrence], now_ms, until_s)
+        return len(found)
 
-    def _tell_failure(self, occurrence: Occurrence, now_ms: int) -> None:
+    def _tell_failure(self, occurrence: Occurrence, now_ms: int, until_s: float) -> None:
         """Give an occurrence that could not be carried out its row, as any other has; it is not tried for ever."""
         if occurrence.outcome is not Outcome.FIRED:
             return
         reason = "The control plane could not make the run; the beat's log says why."
         told = msgspec.structs.replace(occurrence, outcome=Outcome.SKIPPED, reason=reason)
-        self._expand([told], now_ms)
+        self._expand([told], now_ms, until_s)
 
     def sleep(self, holder: Holder) -> None:
         """Sleep until the next schedule is due, a new one comes, or the lease must be renewed."""
