@@ -65,6 +65,27 @@ def test_large_runs_are_sent_one_after_the_other_and_the_rest_waits_for_the_next
     assert not plane.store.schedules.outbox(10)
 
 
+def test_run_that_is_in_time_does_not_wait_behind_what_was_missed(plane, host, beat, monkeypatch) -> None:
+    """After an outage it is decided first, and what tells of the outage does not pile up in front of the next one."""
+    one = host()
+    late = [schedule(plane) for _ in range(5)]
+    now = next_time(plane, late[0]) + timedelta(hours=1, seconds=10)
+    in_time = schedule(plane, f"at({now:%Y-%m-%d %H:%M:%S})")
+    then = beat.lease.take("beat", LEASE_MS)._replace(at_ms=round(now.timestamp() * 1000))
+    plane.store.client.zadd(keys.SEEN, {"host-1": then.at_ms})
+    monkeypatch.setattr("fleethand_dispatcher.scheduling.firing._BATCH", 5)
+
+    sent: list[str] = []
+    waiting = []
+    while any(beat.engine.turn(then)):
+        sent += [order.invocation_id.partition(".")[0] for order in one.orders()]
+        waiting.append(len(plane.store.schedules.outbox(1000)))
+
+    assert sent[0] == in_time.invoke_id
+    assert waiting[0] == max(waiting)
+    assert all(len(invocation.runs()) >= 49 for invocation in late)
+
+
 def test_occurrence_that_is_carried_out_twice_makes_one_run(plane, host, beat, keyring) -> None:
     """The outbox is emptied after the work, so a beat that dies in between leaves it to be done again."""
     one = host()

@@ -77,6 +77,7 @@ class Engine:
         self._decided: Memory[Decision] = Memory()
         self._epoch = 0
         self._may_hold = False
+        self._has_backlog = False
 
     def turn(self, holder: Holder) -> Turn:
         """Fire what is due, some at a time, and make the runs of what has fired, by whomever."""
@@ -85,11 +86,12 @@ class Engine:
         if self._may_hold and not self._frozen():
             self._store.schedules.release(holder.at_ms)
             self._may_hold = False
-        dues = self._store.schedules.due(holder.at_ms, _BATCH)
+        dues = self._dues(holder.at_ms)
         fired = self._fire(dues, holder) if dues else 0
         if fired is None:
             return Turn(0, 0)
         entries = self._store.schedules.outbox(_BATCH)
+        self._has_backlog = len(entries) == _BATCH
         if entries:
             self._seen = entries[-1][0]
             found = [(entry_id, each) for entry_id, each in entries if each and self._is_ours(each)]
@@ -98,6 +100,18 @@ class Engine:
             self._store.schedules.carried_out([entry_id for entry_id, _ in entries if entry_id not in left])
         self._alerts.flush()
         return Turn(fired, len(entries))
+
+    def _dues(self, now_ms: int) -> list[Due]:
+        """Return what to decide on, first what is in time.
+
+        What was missed can wait: it is many rows each after an outage, so it is decided as fast as these are written,
+        and nothing that is in time becomes late behind it.
+        """
+        since_ms = now_ms - self._bounds.grace_ms
+        found = self._store.schedules.due(now_ms, _BATCH, since_ms=since_ms)
+        if not self._has_backlog and len(found) < _BATCH:
+            found += self._store.schedules.due(since_ms - 1, _BATCH - len(found))
+        return found
 
     def _frozen(self) -> str:
         frozen = is_frozen(self._directives)
