@@ -27,8 +27,8 @@ local stored_run = redis.call('HGET', runs, id)
 local known = stored_run and cjson.decode(stored_run).outcome
 local is_made_up = known == 'held back' and how.run.outcome == 'fired'
 local has_waited = known == 'queued' and occurrence.only
-local is_known = known and not is_made_up and not has_waited
-if redis.call('EXISTS', run_head) == 1 or (is_known and not how.over) then return { 0, {}, {} } end
+local is_known = redis.call('EXISTS', run_head) == 1 or (known and not is_made_up and not has_waited)
+if is_known and not how.over then return { 0, {}, {} } end
 if is_known then groups = {} end
 local token_of = tokens_of(groups, ARGV[8])
 local skipped, queued = 0, 0
