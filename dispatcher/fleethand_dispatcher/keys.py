@@ -7,7 +7,7 @@
 | `fleethand:invocations` | sorted set, invocation id by time of creation |
 | `fleethand:unfinished` | sorted set, the invocations that have an unfinished instance |
 | `fleethand:inv:<t>` | hash, the head: `snapshot`, `order` (sealed), letters, `mark`, times, `total`, `n:<Status>` … |
-| … of a schedule | in its head `repeating`, `entries`, `stop_on_failure`, `paused_at`, `next:<zone>`, `fired:<zone>` |
+| … of a schedule | in its head `repeating`, `entries`, `stop_on_failure`, `paused_at`, `{next,last,fired}:<zone>` |
 | `fleethand:inv:<t>:rows` | hash, instance id to its row (JSON, `rows.Row`; one that has ended carries a mark) |
 | `fleethand:inv:<t>:targets` | list, instance ids in the caller's order |
 | `fleethand:inv:<t>:outputs` | hash, keyed digest to output (sealed); equal outputs stand once |

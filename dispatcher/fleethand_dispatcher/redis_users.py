@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from fleethand_dispatcher.connection import connect
 from fleethand_dispatcher.redis_roles import Role
@@ -24,6 +24,8 @@ HOST_PREFIX = "host-"
 ROLE_PREFIX = "fleethand-"
 """Both are needed: a host may be called `dispatcher`, or `default`."""
 _PASSWORD_BYTES = 32
+_OWN_USER = "default"
+"""Who logs in to a server without naming a user."""
 
 
 class RedisUser(NamedTuple):
@@ -45,6 +47,7 @@ class RedisUsers:
     def __init__(self, client: "redis.Redis") -> None:
         self._run: Any = cast("Any", client).execute_command
         self._db = int(client.connection_pool.connection_kwargs.get("db") or 0)
+        self._user: str | None = client.connection_pool.connection_kwargs.get("username")
 
     @classmethod
     @contextmanager
@@ -80,6 +83,19 @@ class RedisUsers:
     def delete_host(self, user: str) -> bool:
         """Delete the user of a host and end its connections; False if there was none."""
         return user.startswith(HOST_PREFIX) and self.delete(user)
+
+    def is_unbounded(self) -> bool:
+        """Tell whether the client is the server's own user `default` and may use every command.
+
+        Nobody else is asked about: a role's user would be refused that, and the server's log of refusals would have it.
+        """
+        if self._user not in (None, "", _OWN_USER):
+            return False
+        try:
+            facts: dict[str, Any] = self._run("ACL GETUSER", _OWN_USER)
+        except NoPermissionError:
+            return False
+        return "+@all" in facts["categories"]
 
     def all(self) -> list[str]:
         """Return the names of the users that were made here: hosts and roles."""

@@ -122,7 +122,7 @@ class ScheduleRecords:
         if definitions.decode(self._vault, old.id, sealed) != old:
             return Changed.STALE
         done = self._change(
-            keys=[keys.SCHEDULES, keys.DUE, keys.UNFINISHED],
+            keys=[keys.SCHEDULES, keys.DUE, keys.UNFINISHED, keys.HELD],
             args=[
                 new.id,
                 sealed,
@@ -194,9 +194,10 @@ class ScheduleRecords:
         scores = self._client.zmscore(keys.DUE, entries) if entries else []
         return [Due(entry, int(score)) for entry, score in zip(entries, scores, strict=True) if score is not None]
 
-    def due(self, until_ms: int, limit: int) -> list[Due]:
-        """Return entries that must act by *until_ms*, the first one first."""
-        found = self._client.zrangebyscore(keys.DUE, "-inf", until_ms, start=0, num=limit, withscores=True)
+    def due(self, until_ms: int, limit: int, *, since_ms: int | None = None) -> list[Due]:
+        """Return entries that must act from *since_ms* to *until_ms*, the first one first."""
+        first = "-inf" if since_ms is None else since_ms
+        found = self._client.zrangebyscore(keys.DUE, first, until_ms, start=0, num=limit, withscores=True)
         return [Due(raw.decode(), int(score)) for raw, score in cast("list[tuple[bytes, float]]", found)]
 
     def zoned(self) -> dict[str, set[str]]:

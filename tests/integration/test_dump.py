@@ -2,15 +2,12 @@
 
 import base64
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 
-from beat import Beat, next_time, row, run_through
-from enrolled import provision
-from fleethand_dispatcher.keyring import Keyring
-from scripted_host import ScriptedHost
+from beat import next_time, row, run_through
 from servers import Server
 
 SECRETS = (
@@ -24,6 +21,26 @@ SECRETS = (
     "a-working-directory",
     "a-user-name",
 )
+
+
+@pytest.fixture
+def redis_url(own_server: Server) -> str:
+    """The control plane and its hosts are on a server whose files a test can read."""
+    return own_server.url
+
+
+@pytest.fixture
+def redis_client(own_server: Server) -> Iterator["redis.Redis[str]"]:
+    """What hosts speak to it with."""
+    with own_server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def reader(own_server: Server) -> Iterator["redis.Redis[bytes]"]:
+    """Whoever can read all of it."""
+    with redis.Redis.from_url(own_server.url) as client:
+        yield client
 
 
 def forms(secret: str) -> list[bytes]:
@@ -71,43 +88,37 @@ def test_a_secret_in_base64_is_found_wherever_it_stands() -> None:
             assert any(form in held for form in forms(SECRETS[0])), held
 
 
-def test_dump_of_the_server_holds_no_secret(
-    make_plane: Callable[..., Any], own_server: Server, keyring: Keyring, tmp_path: Path
-) -> None:
+def test_dump_of_the_server_holds_no_secret(plane, host, reader, own_server: Server) -> None:
     """While a command runs and after it, in memory and in the append-only file, plain or in Base64."""
-    plane = make_plane(redis_url=own_server.url)
-    with own_server.client() as client, redis.Redis.from_url(own_server.url) as reader:
-        host = ScriptedHost(client, provision(own_server.url, keyring, "host-1"))
-        host.beat(hello=True)
-        plane.settle()
-        command = plane.dispatcher.create_command(
-            name="kept",
-            description="a-kept-commands-description",
-            command_content="echo a-line-of-the-script {{a_parameters_name}}",
-            enable_parameter=True,
-            working_dir="/a-working-directory",
-            parameter_definitions=[
-                {"parameter_name": "a_parameters_name", "secret": True, "default_value": "a-default-value"}
-            ],
-            client_token="once",
-        )
-        invocation = plane.dispatcher.invoke_command(
-            command.command_id,
-            instance_ids=["host-1"],
-            parameters={"a_parameters_name": "a-secret-value"},
-            username="a-user-name",
-            client_token="once",
-        )
-        host.start(invocation.invoke_id)
-        host.say(invocation.invoke_id, "a-line-of-live-output", 0)
-        plane.settle()
-        running = b"\n".join(dump(reader))
-        assert "a-secret-value" == host.orders()[0].parameters["a_parameters_name"]
-        host.finish(invocation.invoke_id, output="a-line-of-live-output and a-line-of-the-kept-output")
-        host.send(b"a-line-of-live-output that nobody can read")
-        plane.settle()
-        over = b"\n".join(dump(reader))
-        assert "a-line-of-the-kept-output" in next(iter(invocation.results())).output
+    one = host(hello=True)
+    command = plane.dispatcher.create_command(
+        name="kept",
+        description="a-kept-commands-description",
+        command_content="echo a-line-of-the-script {{a_parameters_name}}",
+        enable_parameter=True,
+        working_dir="/a-working-directory",
+        parameter_definitions=[
+            {"parameter_name": "a_parameters_name", "secret": True, "default_value": "a-default-value"}
+        ],
+        client_token="once",
+    )
+    invocation = plane.dispatcher.invoke_command(
+        command.command_id,
+        instance_ids=["host-1"],
+        parameters={"a_parameters_name": "a-secret-value"},
+        username="a-user-name",
+        client_token="once",
+    )
+    one.start(invocation.invoke_id)
+    one.say(invocation.invoke_id, "a-line-of-live-output", 0)
+    plane.settle()
+    running = b"\n".join(dump(reader))
+    assert "a-secret-value" == one.orders()[0].parameters["a_parameters_name"]
+    one.finish(invocation.invoke_id, output="a-line-of-live-output and a-line-of-the-kept-output")
+    one.send(b"a-line-of-live-output that nobody can read")
+    plane.settle()
+    over = b"\n".join(dump(reader))
+    assert "a-line-of-the-kept-output" in next(iter(invocation.results())).output
 
     files = b"".join(path.read_bytes() for path in own_server.folder.rglob("*") if path.is_file())
     assert invocation.invoke_id.encode() in running
@@ -122,29 +133,23 @@ def test_dump_of_the_server_holds_no_secret(
     assert set() == found
 
 
-def test_dump_of_the_server_holds_no_secret_of_a_schedule(
-    make_plane: Callable[..., Any], own_server: Server, keyring: Keyring
-) -> None:
+def test_dump_of_the_server_holds_no_secret_of_a_schedule(plane, host, reader, beat) -> None:
     """Neither its definition, nor its runs, nor what it says of its last one: only when it is due, and how it went."""
-    plane = make_plane(redis_url=own_server.url)
-    with own_server.client() as client, redis.Redis.from_url(own_server.url) as reader:
-        host = ScriptedHost(client, provision(own_server.url, keyring, "host-1"))
-        host.beat(hello=True)
-        plane.settle()
-        invocation = plane.dispatcher.run_command(
-            command_content="echo a-line-of-the-script {{a_parameters_name}}",
-            enable_parameter=True,
-            parameters={"a_parameters_name": "a-secret-value"},
-            working_dir="/a-working-directory",
-            username="a-user-name",
-            instance_ids=["host-1"],
-            frequency="rate(61m)",
-        )
-        waiting = b"\n".join(dump(reader))
-        Beat(plane.store, plane.settings, keyring).at(next_time(plane, invocation))
-        run_through(plane, host, output="a-line-of-the-kept-output")
-        over = b"\n".join(dump(reader))
-        assert row(invocation).output == "a-line-of-the-kept-output"
+    one = host(hello=True)
+    invocation = plane.dispatcher.run_command(
+        command_content="echo a-line-of-the-script {{a_parameters_name}}",
+        enable_parameter=True,
+        parameters={"a_parameters_name": "a-secret-value"},
+        working_dir="/a-working-directory",
+        username="a-user-name",
+        instance_ids=["host-1"],
+        frequency="rate(61m)",
+    )
+    waiting = b"\n".join(dump(reader))
+    beat.at(next_time(plane, invocation))
+    run_through(plane, one, output="a-line-of-the-kept-output")
+    over = b"\n".join(dump(reader))
+    assert row(invocation).output == "a-line-of-the-kept-output"
 
     assert invocation.invoke_id.encode() in waiting
     assert set() == {

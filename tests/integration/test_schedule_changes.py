@@ -239,6 +239,22 @@ def test_change_of_a_schedule_that_ends_meanwhile_is_refused_and_leaves_nothing(
     assert not plane.store.client.exists("fleethand:due", "fleethand:schedules")
 
 
+def test_change_after_the_clock_was_put_back_makes_no_second_run_and_the_schedule_ends(plane, host, beat) -> None:
+    """A time that has had its run comes once more, and it is the last one."""
+    one = host()
+    invocation = schedule(plane, max_runs=2)
+    due = next_time(plane, invocation)
+    beat.at(due)
+    run_through(plane, one)
+    plane.dispatcher.modify_invocation_attribute(invocation.invoke_id, frequency="0 0/1 * * * ? * UTC")
+    assert next_time(plane, invocation) == due
+
+    beat.at(due)
+
+    assert not one.orders()
+    assert (invocation.status, row(invocation).repeats, len(invocation.runs())) == ("Success", 1, 1)
+
+
 def test_schedule_whose_last_time_has_come_can_be_changed_until_it_is_decided(plane, host, beat) -> None:
     """A time that is due already still counts, with the new content."""
     one = host()

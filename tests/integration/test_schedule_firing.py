@@ -46,6 +46,46 @@ def test_decisions_that_take_long_are_parted_into_turns(plane, host, beat, monke
     assert len(one.orders()) == 3
 
 
+def test_large_runs_are_sent_one_after_the_other_and_the_rest_waits_for_the_next_turn(
+    plane, host, beat, monkeypatch
+) -> None:
+    """The orders of the first do not wait until all are made, and no turn outlasts the lease."""
+    one = host()
+    due = max(next_time(plane, schedule(plane)) for _ in range(3))
+    then = beat.lease.take("beat", LEASE_MS)._replace(at_ms=round(due.timestamp() * 1000))
+    monkeypatch.setattr("fleethand_dispatcher.scheduling.expanding._ROWS_AT_ONCE", 1)
+    monkeypatch.setattr("fleethand_dispatcher.scheduling.firing._EXPANDING_S", 0)
+    plane.store.schedules.wake()
+
+    sent = []
+    while any(beat.engine.turn(then)):
+        sent.append(len(one.orders()))
+
+    assert sent == [1, 1, 1]
+    assert not plane.store.schedules.outbox(10)
+
+
+def test_run_that_is_in_time_does_not_wait_behind_what_was_missed(plane, host, beat, monkeypatch) -> None:
+    """After an outage it is decided first, and what tells of the outage does not pile up in front of the next one."""
+    one = host()
+    late = [schedule(plane) for _ in range(5)]
+    now = next_time(plane, late[0]) + timedelta(hours=1, seconds=10)
+    in_time = schedule(plane, f"at({now:%Y-%m-%d %H:%M:%S})")
+    then = beat.lease.take("beat", LEASE_MS)._replace(at_ms=round(now.timestamp() * 1000))
+    plane.store.client.zadd(keys.SEEN, {"host-1": then.at_ms})
+    monkeypatch.setattr("fleethand_dispatcher.scheduling.firing._BATCH", 5)
+
+    sent: list[str] = []
+    waiting = []
+    while any(beat.engine.turn(then)):
+        sent += [order.invocation_id.partition(".")[0] for order in one.orders()]
+        waiting.append(len(plane.store.schedules.outbox(1000)))
+
+    assert sent[0] == in_time.invoke_id
+    assert waiting[0] == max(waiting)
+    assert all(len(invocation.runs()) >= 49 for invocation in late)
+
+
 def test_occurrence_that_is_carried_out_twice_makes_one_run(plane, host, beat, keyring) -> None:
     """The outbox is emptied after the work, so a beat that dies in between leaves it to be done again."""
     one = host()
@@ -79,7 +119,7 @@ def test_run_that_was_fired_and_not_expanded_is_made_by_the_next_beat(plane, hos
     assert outcomes(invocation) == ["fired"]
 
 
-def _die(*_: object) -> None:
+def _die(*_: object, **__: object) -> None:
     raise OSError("killed")
 
 

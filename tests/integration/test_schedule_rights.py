@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 
 from beat import MINUTE, Beat, next_time, outcomes, run_through, schedule
 from fleethand_common.errors import RequestError
@@ -218,6 +219,55 @@ def test_beat_that_takes_over_lets_go_what_a_freeze_held_back(plane, host, beat,
 
     assert len(one.orders()) == 1
     assert outcomes(invocation) == ["fired"]
+
+
+@pytest.mark.parametrize("meanwhile", ["paused", "held back and paused", "held back and changed"])
+def test_end_of_a_freeze_is_no_alert_for_what_it_does_not_hold_back_any_more(plane, host, beat, meanwhile: str) -> None:
+    """A schedule whose times have been decided, or are others by now, is not looked at before the next one."""
+    host()
+    invocation = schedule(plane)
+    due = next_time(plane, invocation)
+    plane.dispatcher.freeze("an incident")
+    if "held back" in meanwhile:
+        beat.at(due)
+        due += MINUTE
+    if "paused" in meanwhile:
+        plane.dispatcher.pause_schedule(invocation.invoke_id)
+        beat.at(due)
+    plane.dispatcher.unfreeze()
+    if "changed" in meanwhile:
+        plane.dispatcher.modify_invocation_attribute(invocation.invoke_id, frequency="0 30 * * * ? * UTC")
+
+    beat.at(due + timedelta(seconds=1) if "paused" in meanwhile else beat.now())
+
+    assert not [entry for entry in plane.dispatcher.iter_audit_log() if entry.action == "schedule.forged"]
+    assert not plane.store.schedules.holds()
+
+
+def test_time_that_a_freeze_held_back_is_decided_after_it_also_where_the_servers_answer_was_lost(
+    plane, host, beat, monkeypatch
+) -> None:
+    """The server has held it back, and the beat does not know."""
+    one = host()
+    at = (beat.now() + 2 * MINUTE).replace(microsecond=0)
+    invocation = schedule(plane, f"at({at:%Y-%m-%d %H:%M:%S})", misfire="latest")
+    plane.dispatcher.freeze()
+    fire = beat.store.schedules.fire
+
+    def lose_the_answer(*arguments: Any) -> None:
+        fire(*arguments)
+        raise redis.ConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(beat.store.schedules, "fire", lose_the_answer)
+        with pytest.raises(redis.ConnectionError):
+            beat.at(at)
+    beat.at(at)
+    plane.dispatcher.unfreeze()
+    beat.at(at + 5 * MINUTE)
+
+    assert len(run_through(plane, one)) == 1
+    assert (invocation.status, outcomes(invocation)) == ("Success", ["fired"])
 
 
 def test_run_that_was_decided_before_a_freeze_is_not_made_during_it(plane, host, beat, monkeypatch) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from beat import MINUTE, next_time, outcomes, row, run_through, schedule
+from beat import MINUTE, begin_run, next_time, outcomes, row, run_through, schedule
 from refusals import refused
 
 
@@ -25,17 +25,14 @@ def test_skipped_tick_does_not_count_as_a_run(plane, host, beat) -> None:
     """6.4 and 18.4: the tick is skipped and `Repeats` stays; the run that is active is not disturbed."""
     one = host()
     invocation = schedule(plane)
-    beat.at(next_time(plane, invocation))
-    (order,) = one.orders()
-    one.start(order.invocation_id)
-    plane.settle()
+    run_id = begin_run(plane, beat, one, invocation)
 
     for _ in range(2):
         beat.at(next_time(plane, invocation))
 
     assert (row(invocation).repeats, row(invocation).invocation_status) == (1, "Running")
     assert not one.orders()
-    one.finish(order.invocation_id, exit_code=0)
+    one.finish(run_id, exit_code=0)
     plane.settle()
     assert (row(invocation).repeats, row(invocation).invocation_status) == (1, "Scheduled")
 
@@ -77,13 +74,10 @@ def test_cron_ends_with_the_run_that_leaves_no_next_one(plane, host, beat) -> No
     one = host()
     at = beat.now() + 2 * MINUTE
     invocation = schedule(plane, f"0 {at:%M %H %d %m} ? {at:%Y} UTC")
-    beat.at(next_time(plane, invocation))
-    (order,) = one.orders()
-    one.start(order.invocation_id)
-    plane.settle()
+    run_id = begin_run(plane, beat, one, invocation)
     during = invocation.status
 
-    one.finish(order.invocation_id, exit_code=0)
+    one.finish(run_id, exit_code=0)
     plane.settle()
 
     assert (during, invocation.status, row(invocation).repeats) == ("Running", "Success", 1)

@@ -220,3 +220,37 @@ def test_targets_by_name_and_all_are_looked_for_again_too(plane, host, beat, kin
     beat.at(next_time(plane, invocation))
 
     assert len(late.orders()) == 1
+
+
+def test_host_that_changes_its_zone_does_not_keep_a_schedule_from_its_end(plane, host, beat) -> None:
+    """It moved to where the schedule has ended already; the schedule ends with its last zone, for everybody."""
+    hosts = {zone: host(zone.partition("/")[2], time_zone=zone) for zone in ("Asia/Tokyo", "Europe/Berlin")}
+    invocation = schedule(plane, DAILY_AT_NINE, instance_ids=["Tokyo", "Berlin"], max_runs=1)
+    first, second = sorted(hosts, key=lambda zone: at_nine(zone, beat.now()))
+    beat.at(at_nine(first, beat.now()))
+    run_through(plane, hosts[first])
+    hosts[second].beat(time_zone=first)
+    plane.settle()
+    beat.refresh_zones()
+
+    beat.at(at_nine(second, beat.now()))
+
+    moved = row(invocation, second.partition("/")[2])
+    assert (moved.invocation_status, moved.error_info) == ("Stopped", "No host takes part any more.")
+    assert not plane.store.client.exists("fleethand:due", "fleethand:schedules")
+    assert plane.dispatcher.verify_invocation(invocation.invoke_id).findings == ()
+
+
+def test_host_in_a_zone_that_has_no_time_left_ends_with_the_others(plane, host, beat) -> None:
+    """The end of the schedule comes after nine in one zone and before nine in the other."""
+    hosts = {zone: host(zone.partition("/")[2], time_zone=zone) for zone in ("Asia/Tokyo", "Europe/Berlin")}
+    sooner, later = sorted(hosts, key=lambda zone: at_nine(zone, beat.now()))
+    end = at_nine(sooner, beat.now()) + MINUTE
+    invocation = schedule(plane, DAILY_AT_NINE, instance_ids=["Tokyo", "Berlin"], end_at=end)
+
+    beat.at(at_nine(sooner, beat.now()))
+    run_through(plane, hosts[sooner])
+
+    statuses = {zone: row(invocation, zone.partition("/")[2]).invocation_status for zone in (sooner, later)}
+    assert statuses == {sooner: "Success", later: "Stopped"}
+    assert not plane.store.client.exists("fleethand:due", "fleethand:schedules")

@@ -1,7 +1,8 @@
 """A schedule from its beginning to its end: statuses, repeats, the last run in the row, stops."""
 
-from beat import EVERY_MINUTE, MINUTE, next_time, row, run_through, schedule
+from beat import EVERY_MINUTE, MINUTE, begin_run, next_time, row, run_through, schedule
 from refusals import refused
+from time_travel import pass_time
 
 
 def test_schedule_waits_runs_and_waits_again(plane, host, beat) -> None:
@@ -10,12 +11,9 @@ def test_schedule_waits_runs_and_waits_again(plane, host, beat) -> None:
     invocation = schedule(plane)
     seen = [(invocation.status, row(invocation).repeats)]
 
-    beat.at(next_time(plane, invocation))
-    (order,) = one.orders()
-    one.start(order.invocation_id)
-    plane.settle()
+    run_id = begin_run(plane, beat, one, invocation)
     seen.append((invocation.status, row(invocation).repeats))
-    one.finish(order.invocation_id, "Failed", exit_code=3, output="no\n", error_code="ExitCodeNonzero")
+    one.finish(run_id, "Failed", exit_code=3, output="no\n", error_code="ExitCodeNonzero")
     plane.settle()
 
     last = row(invocation)
@@ -111,10 +109,7 @@ def test_stop_during_a_run_stops_the_run_too(plane, host, beat) -> None:
     """Stopping until the host confirms, then Terminated; the run's own row says the same."""
     one = host()
     invocation = schedule(plane)
-    beat.at(next_time(plane, invocation))
-    (order,) = one.orders()
-    one.start(order.invocation_id)
-    plane.settle()
+    run_id = begin_run(plane, beat, one, invocation)
 
     told = invocation.stop()
     status = invocation.status
@@ -122,19 +117,16 @@ def test_stop_during_a_run_stops_the_run_too(plane, host, beat) -> None:
     one.finish(stop.invocation_id, "Terminated")
     plane.settle()
 
-    assert (told, status, stop.invocation_id) == ({"host-1": "stopping"}, "Stopping", order.invocation_id)
+    assert (told, status, stop.invocation_id) == ({"host-1": "stopping"}, "Stopping", run_id)
     assert row(invocation).invocation_status == "Terminated"
-    assert plane.dispatcher.invocation_status(order.invocation_id) == "Stopped"
+    assert plane.dispatcher.invocation_status(run_id) == "Stopped"
 
 
 def test_stop_reaches_the_run_when_the_caller_died_in_between(plane, host, beat, monkeypatch) -> None:
     """A schedule that is Stopping has its runs stopped by the reaper, whoever asked for it."""
     one = host()
     invocation = schedule(plane)
-    beat.at(next_time(plane, invocation))
-    (order,) = one.orders()
-    one.start(order.invocation_id)
-    plane.settle()
+    run_id = begin_run(plane, beat, one, invocation)
     monkeypatch.setattr("fleethand_dispatcher.stopping.Stopper.pass_on", lambda *_: None)
     invocation.stop()
     monkeypatch.undo()
@@ -143,7 +135,7 @@ def test_stop_reaches_the_run_when_the_caller_died_in_between(plane, host, beat,
     plane.store.client.zadd("fleethand:watch", {f"{invocation.invoke_id}|host-1": 1})
     plane.settle()
 
-    assert [stop.invocation_id for stop in one.stops()] == [order.invocation_id]
+    assert [stop.invocation_id for stop in one.stops()] == [run_id]
 
 
 def test_stop_of_one_instance_leaves_the_others(plane, host, beat) -> None:
@@ -165,13 +157,10 @@ def test_stop_of_one_run_lets_the_schedule_go_on(plane, host, beat) -> None:
     """A run is an invocation: stopping it ends that one alone."""
     one = host()
     invocation = schedule(plane)
-    beat.at(next_time(plane, invocation))
-    (order,) = one.orders()
-    one.start(order.invocation_id)
-    plane.settle()
+    run_id = begin_run(plane, beat, one, invocation)
 
-    plane.dispatcher.stop_invocation(order.invocation_id)
-    one.finish(order.invocation_id, "Terminated")
+    plane.dispatcher.stop_invocation(run_id)
+    one.finish(run_id, "Terminated")
     plane.settle()
     beat.at(next_time(plane, invocation))
 
@@ -187,8 +176,7 @@ def test_run_is_aborted_for_a_host_that_is_offline_and_the_schedule_goes_on(plan
     plane.store.client.zadd("fleethand:seen", {"host-1": 1})
     beat.at(due)
     (run,) = invocation.runs()
-    plane.store.client.hset(f"fleethand:inv:{run.run_id}", "deliver_before", "1")
-    plane.store.client.zadd("fleethand:watch", {f"{run.run_id}|host-1": 1})
+    pass_time(plane.store, run.run_id, 120)
     plane.settle()
 
     aborted = row(invocation)
@@ -224,8 +212,7 @@ def test_late_word_of_a_host_replaces_what_was_presumed_of_its_last_run(plane, h
     invocation = schedule(plane, max_runs=1)
     beat.at(next_time(plane, invocation))
     (order,) = one.orders()
-    plane.store.client.hset(f"fleethand:inv:{order.invocation_id}", "deliver_before", "1")
-    plane.store.client.zadd("fleethand:watch", {f"{order.invocation_id}|host-1": 1})
+    pass_time(plane.store, order.invocation_id, 120)
     plane.settle()
     presumed = (row(invocation).invocation_status, row(invocation).presumed)
 
@@ -243,8 +230,7 @@ def test_late_end_of_a_run_alone_replaces_what_was_presumed(plane, host, beat) -
     invocation = schedule(plane, max_runs=1)
     beat.at(next_time(plane, invocation))
     (order,) = one.orders()
-    plane.store.client.hset(f"fleethand:inv:{order.invocation_id}", "deliver_before", "1")
-    plane.store.client.zadd("fleethand:watch", {f"{order.invocation_id}|host-1": 1})
+    pass_time(plane.store, order.invocation_id, 120)
     plane.settle()
 
     one.finish(order.invocation_id, exit_code=0, output="late\n")

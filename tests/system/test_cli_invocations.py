@@ -88,11 +88,12 @@ def test_instances(cli: Cli) -> None:
 
 
 def test_doctor_finds_what_is_missing(cli: Cli) -> None:
-    """All is well but the beat, which nobody started."""
+    """All is well but the beat, which nobody started, and that we log in as the server's own user."""
     found = cli.json("doctor")
     verdicts = {row["check"]: row["verdict"] for row in found["checks"]}
     assert found["healthy"] is False
     assert verdicts.pop("beat") == "fail"
+    assert verdicts.pop("login") == "warning"
     assert set(verdicts.values()) == {"ok"}
     assert cli("doctor").returncode == 1
     away = cli("doctor", "--redis-url", "redis://127.0.0.1:1")

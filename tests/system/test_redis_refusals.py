@@ -50,6 +50,19 @@ def test_user_is_refused_every_command_that_it_does_not_need(users: RedisUsers, 
     assert let_through == []
 
 
+def test_only_the_servers_own_user_with_all_rights_counts_as_unbounded(users: RedisUsers, own_server: Server) -> None:
+    """A part's user is not even asked about, so nothing is refused; a `default` that was bounded does not count."""
+    assert users.is_unbounded()
+    with client_of(users.create_role(Role.DISPATCHER), own_server.url) as client:
+        assert not RedisUsers(client).is_unbounded()
+    with redis.Redis.from_url(own_server.url) as admin:
+        assert admin.acl_log() == []
+        admin.execute_command("ACL", "SETUSER", "default", "-@all", "+acl|getuser", "+acl|setuser")
+        assert not users.is_unbounded()
+        admin.execute_command("ACL", "SETUSER", "default", "-acl|getuser")
+    assert not users.is_unbounded()
+
+
 NEVER = {"keys", "scan", "flushall", "flushdb", "eval", "monitor", "debug", "subscribe", "config|set", "config|get"} | {
     *("client|list", "client|unblock", "function|load", "acl|list", "acl|getuser", "shutdown", "replicaof", "swapdb"),
     *("rename", "migrate", "restore", "dump", "sort", "module|load", "config|rewrite", "bgrewriteaof", "sync", "psync"),

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleethand_common.limits import PAGE_MAX
-from fleethand_dispatcher.cli import options, shapes, tables
+from fleethand_dispatcher.cli import answers, options, shapes
 from fleethand_dispatcher.cli.lookup import pages
 from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
 
@@ -88,18 +87,9 @@ def list_(session: Session, /, *, instance_name: str | None, tags: tuple[str, ..
     """
     wanted = options.pairs(tags, "--tag")
     with session.open() as dispatcher:
-        found = list(
-            pages(
-                lambda token: dispatcher.describe_activations(
-                    instance_name=instance_name, tags=wanted, max_results=PAGE_MAX, next_token=token
-                )
-            )
-        )
-    if as_json:
-        shapes.print_json(found)
-        return
+        found = list(pages(dispatcher.describe_activations, instance_name=instance_name, tags=wanted))
     header = ("activation", "name", "state", "used", "expires", "from", "description")
-    tables.print_rows(header, [_row(row) for row in found])
+    answers.print_list(found, header, _row, as_json=as_json)
 
 
 @activation.command("disable")
@@ -115,10 +105,7 @@ def disable(session: Session, /, *, activation_id: str, as_json: bool) -> None:
     """
     with session.open() as dispatcher:
         changed = dispatcher.disable_activation(activation_id)
-    if as_json:
-        shapes.print_json(changed)
-    else:
-        click.echo(f"{activation_id} disabled", err=True)
+    answers.print_done(changed, f"{activation_id} disabled", as_json=as_json)
 
 
 @activation.command("delete")
@@ -134,10 +121,7 @@ def delete(session: Session, /, *, activation_id: str, as_json: bool) -> None:
     """
     with session.open() as dispatcher:
         gone = dispatcher.delete_activation(activation_id)
-    if as_json:
-        shapes.print_json(gone)
-    else:
-        click.echo(f"{activation_id} deleted", err=True)
+    answers.print_done(gone, f"{activation_id} deleted", as_json=as_json)
 
 
 def register_command(created: "NewActivation") -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleethand_dispatcher.cli import exits, options, shapes, tables
+from fleethand_dispatcher.cli import answers, exits, options, shapes
 from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
 
 if TYPE_CHECKING:
@@ -42,11 +42,8 @@ def list_(session: Session, /, *, last: int, since: int, denied: bool, as_json: 
             for entry in dispatcher.iter_audit_log(since=since, last=last)
             if not denied or entry.outcome != "allowed"
         ]
-    if as_json:
-        shapes.print_json(found)
-        return
     header = ("number", "time", "actor", "action", "outcome", "targets", "invocation", "detail", "from")
-    tables.print_rows(header, [_row(entry) for entry in found])
+    answers.print_list(found, header, _row, as_json=as_json)
 
 
 @audit.command("export")
@@ -67,9 +64,9 @@ def export(session: Session, /, *, since: int) -> None:
 @audit.command("verify")
 @click.option("--anchor", type=click.Path(dir_okay=False, path_type=Path), help="Keep the head in this file.")
 @options.as_json
-@click.pass_context
 @pass_session
-def verify(session: Session, ctx: click.Context, /, *, anchor: Path | None, as_json: bool) -> None:
+@click.pass_context
+def verify(ctx: click.Context, session: Session, /, *, anchor: Path | None, as_json: bool) -> None:
     """Check that no entry was changed, put in, moved or taken away; exits with 1 if one was.
 
     Without --anchor it cannot be seen that entries are gone from the end.

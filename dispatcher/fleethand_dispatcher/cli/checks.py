@@ -15,9 +15,11 @@ _SLOW_ROUND_TRIP_S = 0.05
 _BACKLOG_MANY = 10_000
 _CONNECTIONS_PER_HOST = 2
 _CONNECTIONS_OF_OURS = 64
-_MEMORY_FULL = 0.8
+"""Those of the control plane, beside the hosts'."""
+_MEMORY_FULL_SHARE = 0.8
 _SHOWN = 8
 _RECENTLY_MS = 86_400_000
+"""A day: what was seen longer ago is no news."""
 _ALERTS = ("report.forged:", "host.refused:")
 _HARMLESS = (":Expired", ":SeenBefore")
 """Refusals that come from delay, not from malice."""
@@ -45,6 +47,14 @@ def reachable(vitals: "Vitals", _: "Settings") -> Verdict:
     if vitals.round_trip_s > _SLOW_ROUND_TRIP_S:
         return Verdict("server", "warning", found, "run the control plane near its server")
     return Verdict("server", "ok", found)
+
+
+def login(vitals: "Vitals", _: "Settings") -> Verdict:
+    """Look at whether we log in as somebody who may do everything on the server."""
+    if vitals.unbounded:
+        way_out = "log in as a user of this part alone: `fleethand user create dispatcher`, and so for each part"
+        return Verdict("login", "warning", "as `default`, who may do everything on the server", way_out)
+    return Verdict("login", "ok", "not as `default` with all rights")
 
 
 def version(vitals: "Vitals", _: "Settings") -> Verdict:
@@ -78,7 +88,7 @@ def eviction(vitals: "Vitals", _: "Settings") -> Verdict:
         way_out = "set `maxmemory-policy noeviction`: anything else throws records and orders away"
         return Verdict("memory", "fail", f"maxmemory-policy {policy}", way_out)
     found = f"{used >> 20} MB used" + (f" of {limit >> 20} MB, {policy}" if limit else ", no limit")
-    if limit and used > limit * _MEMORY_FULL:
+    if limit and used > limit * _MEMORY_FULL_SHARE:
         return Verdict(
             "memory", "warning", found, "raise maxmemory, or keep less with retention_days, retention_results"
         )
@@ -203,6 +213,7 @@ def versions(vitals: "Vitals", _: "Settings") -> Verdict:
 
 CHECKS: "tuple[Callable[[Vitals, Settings], Verdict], ...]" = (
     reachable,
+    login,
     version,
     persistence,
     eviction,

@@ -7,7 +7,6 @@ from typing import IO
 import click
 
 _HOST_COLOURS = ("cyan", "green", "yellow", "blue", "magenta", "bright_cyan", "bright_green", "bright_yellow")
-_STATUS_COLOURS = {"Success": "green", "Running": "cyan", "Pending": "cyan", "Stopping": "yellow", "Scheduled": "cyan"}
 
 
 def wanted(stream: IO[str]) -> bool:
@@ -26,8 +25,3 @@ def is_terminal(stream: IO[str]) -> bool:
 def host(text: str, instance_id: str) -> str:
     """Colour *text* by its host, the same in every run."""
     return click.style(text, fg=_HOST_COLOURS[zlib.crc32(instance_id.encode()) % len(_HOST_COLOURS)])
-
-
-def status(text: str, name: str) -> str:
-    """Colour *text* by the status *name*; what is neither good nor under way is red."""
-    return click.style(text, fg=_STATUS_COLOURS.get(name, "red"))

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleethand_common.limits import PAGE_MAX
-from fleethand_dispatcher.cli import options, shapes, tables
+from fleethand_dispatcher.cli import answers, options, shapes, tables
 from fleethand_dispatcher.cli.lookup import command_id_of, pages
 from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
 from fleethand_dispatcher.cli.words import TypeOption, content, type_of
@@ -74,21 +73,12 @@ def list_(session: Session, /, *, name: str | None, kind: str | None, limit: int
       fleethand command list --type powershell
     """
     with session.open() as dispatcher:
-        found = list(
-            pages(
-                lambda token: dispatcher.describe_commands(
-                    name=name, type=kind, max_results=min(limit, PAGE_MAX), next_token=token
-                ),
-                limit,
-            )
-        )
-    if as_json:
-        shapes.print_json(found)
-        return
-    tables.print_rows(
-        ("command", "name", "type", "invoked", "description"),
-        [(row.command_id, row.name, row.type, row.invoke_times, row.description) for row in found],
-    )
+        found = list(pages(dispatcher.describe_commands, limit, name=name, type=kind))
+    answers.print_list(found, ("command", "name", "type", "invoked", "description"), _row, as_json=as_json)
+
+
+def _row(row: "Command") -> tuple[object, ...]:
+    return row.command_id, row.name, row.type, row.invoke_times, row.description
 
 
 @command.command("show")
@@ -105,7 +95,7 @@ def show(session: Session, /, *, ident: str, content_only: bool, as_json: bool) 
     """
     with session.open() as dispatcher:
         command_id = command_id_of(dispatcher, ident)
-        found = next(pages(lambda token: dispatcher.describe_commands(command_id=command_id, next_token=token)), None)
+        found = next(pages(dispatcher.describe_commands, command_id=command_id), None)
     if found is None:
         raise _not_found(ident)
     if as_json:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fleethand_common.errors import RequestError
-from fleethand_common.limits import PAGE_MAX
-from fleethand_dispatcher.cli import options, shapes, tables
+from fleethand_dispatcher.cli import answers, options, shapes, tables
 from fleethand_dispatcher.cli.lookup import pages
 from fleethand_dispatcher.cli.managed import deregister, modify, provision
 from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
@@ -48,16 +47,12 @@ def list_(
     Example:
       fleethand instance list --tag env=prod --offline
     """
-    filters: dict[str, Any] = {"tags": options.pairs(tags, "--tag"), "names": names, "online": online}
+    wanted = options.pairs(tags, "--tag")
     with session.open() as dispatcher:
-        found = list(
-            pages(lambda token: dispatcher.describe_instances(**filters, max_results=PAGE_MAX, next_token=token))
-        )
+        found = list(pages(dispatcher.describe_instances, tags=wanted, names=names, online=online))
     found.sort(key=lambda row: row.instance_id)
-    if as_json:
-        shapes.print_json(found)
-        return
-    tables.print_rows(("instance", "name", "state", "running", "last seen", "os", "tags"), [_row(row) for row in found])
+    header = ("instance", "name", "state", "running", "last seen", "os", "tags")
+    answers.print_list(found, header, _row, as_json=as_json)
 
 
 @instance.command("show")
@@ -108,15 +103,8 @@ def _facts(managed: "Sequence[ManagedInstance]") -> dict[str, Any]:
 def _row(row: "Instance") -> tuple[object, ...]:
     state = "online" if row.online else "offline"
     seen = shapes.time_text(row.last_seen_at)
-    return (
-        row.instance_id,
-        row.instance_name,
-        state,
-        len(row.running),
-        seen,
-        row.os_version or row.os_type,
-        _pairs(row.tags),
-    )
+    system = row.os_version or row.os_type
+    return row.instance_id, row.instance_name, state, len(row.running), seen, system, _pairs(row.tags)
 
 
 def _pairs(tags: Mapping[str, str]) -> str:

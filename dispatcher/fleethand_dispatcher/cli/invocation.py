@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleethand_common.limits import PAGE_MAX
 from fleethand_common.states import InstanceStatus, InvocationStatus
-from fleethand_dispatcher.cli import exits, options, shapes, tables
+from fleethand_dispatcher.cli import answers, exits, options, shapes, tables
 from fleethand_dispatcher.cli.lookup import command_id_of, pages
 from fleethand_dispatcher.cli.options import StatusList, invocation_id
 from fleethand_dispatcher.cli.run import print_sent
 from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
-from fleethand_dispatcher.cli.tally import altered, counted, reason, summary
+from fleethand_dispatcher.cli.stopping import instances_option, stop_and_print
+from fleethand_dispatcher.cli.tally import altered, counted, reason, summary, title
 from fleethand_dispatcher.cli.verify import verify
 from fleethand_dispatcher.cli.watch import View, Watch
 
@@ -58,24 +58,15 @@ def list_(
             filters["command_id"] = command_id_of(dispatcher, command)
         found: list[InvocationRecord] = []
         for wanted in status or (None,):
-            found += pages(
-                lambda token, wanted=wanted: dispatcher.describe_invocations(  # type: ignore[misc]
-                    **filters, invocation_status=wanted, max_results=min(limit, PAGE_MAX), next_token=token
-                ),
-                limit,
-            )
+            found += pages(dispatcher.describe_invocations, limit, **filters, invocation_status=wanted)
     found = sorted(found, key=lambda record: record.creation_time, reverse=True)[:limit]
-    if as_json:
-        shapes.print_json(found)
-        return
-    tables.print_rows(("invocation", "status", "created", "counts", "command"), [_list_row(record) for record in found])
+    answers.print_list(found, ("invocation", "status", "created", "counts", "command"), _row, as_json=as_json)
 
 
-def _list_row(record: "InvocationRecord") -> tuple[object, ...]:
+def _row(record: "InvocationRecord") -> tuple[object, ...]:
     created = shapes.time_text(record.creation_time)
-    what = record.command_name or (record.command_content.strip().splitlines() or [""])[0][:60]
     counts = ", ".join(counted(record.counts))
-    return record.invoke_id, record.invocation_status, created, counts, what
+    return record.invoke_id, record.invocation_status, created, counts, title(record)
 
 
 @invocation.command("show")
@@ -139,7 +130,7 @@ def follow(ctx: click.Context, session: Session, /, *, ident: str, **given: Any)
 
 @invocation.command("stop")
 @invocation_id
-@click.option("--instance", "-i", "instances", multiple=True, metavar="ID", help="Only on this host; repeat.")
+@instances_option
 @click.option("--wait", is_flag=True, help="Wait until every host has confirmed; ends with `run`'s exit codes.")
 @options.as_json
 @pass_session
@@ -156,11 +147,7 @@ def stop(
     """
     with session.open() as dispatcher:
         ident = dispatcher.resolve_invocation(ident)
-        dispositions = dispatcher.stop_invocation(ident, instance_ids=instances)
-        if as_json:
-            shapes.print_json({"invocation_id": ident, "instances": dict(sorted(dispositions.items()))})
-        else:
-            tables.print_rows(("instance", "request"), sorted(dispositions.items()))
+        stop_and_print(dispatcher, ident, instances, as_json=as_json)
         if wait:
             record = dispatcher.invocation(ident).wait()
             click.echo(summary(record), err=True)

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleethand_dispatcher.cli import options, shapes, tables
+from fleethand_dispatcher.cli import answers, options, shapes, tables
 from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
 
 if TYPE_CHECKING:
     from fleethand_dispatcher.trust_models import SigningKeyRecord
+
+_HEADER = ("name", "id", "state", "from", "until", "held by", "hosts")
 
 signer_option = click.option(
     "--signer-command", metavar="COMMAND", help="A program that holds the signing key; without it, a file does."
@@ -63,10 +65,7 @@ def list_(session: Session, /, *, as_json: bool) -> None:
     """
     with session.open() as dispatcher:
         found = dispatcher.describe_signing_keys()
-    if as_json:
-        shapes.print_json(found)
-        return
-    tables.print_rows(("name", "id", "state", "from", "until", "held by", "hosts"), [_row(row) for row in found])
+    answers.print_list(found, _HEADER, _row, as_json=as_json)
 
 
 @keys.command("rotate")
@@ -116,7 +115,7 @@ def _print(row: "SigningKeyRecord", *, as_json: bool) -> None:
     if as_json:
         shapes.print_json(row)
         return
-    tables.print_rows(("name", "id", "state", "from", "until", "held by", "hosts"), [_row(row)])
+    tables.print_rows(_HEADER, [_row(row)])
 
 
 def _row(row: "SigningKeyRecord") -> tuple[object, ...]:

@@ -1,8 +1,9 @@
 """From what a person types to the id that the API wants."""
 
 import re
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fleethand_common.errors import RequestError
 from fleethand_common.limits import PAGE_MAX
@@ -24,8 +25,7 @@ def command_id_of(dispatcher: "Dispatcher", text: str) -> str:
     """
     if _COMMAND_ID.fullmatch(text):
         return text
-    found = pages(lambda token: dispatcher.describe_commands(name=text, max_results=PAGE_MAX, next_token=token))
-    ids = [command.command_id for command in found if command.name == text]
+    ids = [found.command_id for found in pages(dispatcher.describe_commands, name=text) if found.name == text]
     if not ids:
         raise RequestError("InvalidCmdId.NotFound", f"cannot find command {text!r}: no command has this id or name")
     if len(ids) > 1:
@@ -33,20 +33,20 @@ def command_id_of(dispatcher: "Dispatcher", text: str) -> str:
     return str(ids[0])
 
 
-def pages(get: "Callable[[str], Page[T]]", limit: int | None = None) -> Iterator[T]:
+def pages(describe: "Callable[..., Page[T]]", limit: int | None = None, **filters: Any) -> Iterator[T]:
     """Yield the items of one page after the other, at most *limit*.
 
     Args:
-        get: called with a page's token, at first with an empty one.
+        describe: a verb of the `Dispatcher` that answers in pages, and *filters* its arguments but those of the page.
     """
-    token, count = "", 0
+    size = PAGE_MAX if limit is None else min(limit, PAGE_MAX)
+    return islice(_items(describe, size, filters), limit)
+
+
+def _items(describe: "Callable[..., Page[T]]", size: int, filters: Mapping[str, Any]) -> Iterator[T]:
+    token = ""
     while True:
-        page = get(token)
-        for item in page.items:
-            if limit is not None and count >= limit:
-                return
-            yield item
-            count += 1
-        token = page.next_token
-        if not token or (limit is not None and count >= limit):
+        page = describe(**filters, max_results=size, next_token=token)
+        yield from page.items
+        if not (token := page.next_token):
             return

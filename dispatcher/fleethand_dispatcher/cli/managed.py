@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from fleethand_dispatcher.cli import options, shapes
+from fleethand_dispatcher.cli import answers, options
 from fleethand_dispatcher.cli.session import FleethandCommand, Session, pass_session
 
 _instance = click.argument("instance_id", metavar="INSTANCE")
@@ -25,10 +25,7 @@ def modify(session: Session, /, *, instance_id: str, instance_name: str, as_json
     """
     with session.open() as dispatcher:
         changed = dispatcher.modify_managed_instance(instance_id, instance_name=instance_name)
-    if as_json:
-        shapes.print_json(changed)
-    else:
-        click.echo(f"{instance_id} is called {changed.instance_name}", err=True)
+    answers.print_done(changed, f"{instance_id} is called {changed.instance_name}", as_json=as_json)
 
 
 @click.command("deregister", cls=FleethandCommand)
@@ -44,10 +41,7 @@ def deregister(session: Session, /, *, instance_id: str, as_json: bool) -> None:
     """
     with session.open() as dispatcher:
         gone = dispatcher.deregister_managed_instance(instance_id)
-    if as_json:
-        shapes.print_json(gone)
-    else:
-        click.echo(f"{instance_id} deregistered", err=True)
+    answers.print_done(gone, f"{instance_id} deregistered", as_json=as_json)
 
 
 @click.command("provision", cls=FleethandCommand)

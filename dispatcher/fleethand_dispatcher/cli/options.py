@@ -166,9 +166,8 @@ def targets_of(options: Mapping[str, Any]) -> dict[str, Any]:
         )
     if len(given) > 1:
         raise click.UsageError("give one kind of target: --instance, --tag, --name or --all.")
-    ids = [part for text in options["instances"] for part in text.split(",") if part]
     return {
-        "instance_ids": tuple(dict.fromkeys(ids)),
+        "instance_ids": instance_ids_of(options["instances"]),
         "tags": pairs(options["tags"], "--tag"),
         "names": tuple(options["names"]),
         "all_instances": options["all_instances"],
@@ -177,22 +176,35 @@ def targets_of(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def instance_ids_of(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the ids in *texts*, each of which may name several with commas between them; each id once."""
+    return tuple(dict.fromkeys(part for text in texts for part in text.split(",") if part))
+
+
 def parameters_of(options: Mapping[str, Any]) -> dict[str, str]:
-    """Return the values given for a command's parameters."""
+    """Return the values given for a command's parameters, by name; those from files without a last line break.
+
+    Raises:
+        UsageError: a value is given twice, is no `key=value`, or its file cannot be read.
+    """
     values = pairs(options["parameters"], "--parameter")
     for key, file in pairs(options["parameter_files"], "--parameter-file").items():
         if key in values:
             raise click.UsageError(f"cannot use both --parameter {key}=… and --parameter-file {key}=….")
-        values[key] = _read_value(file)
+        values[key] = read_text(file).removesuffix("\n")
     return values
 
 
-def _read_value(file: str) -> str:
+def read_text(file: str) -> str:
+    """Return the text in *file*, or on stdin if it is `-`.
+
+    Raises:
+        UsageError: it cannot be read, or is not UTF-8.
+    """
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"cannot read {file}: {error}.") from error
-    return text.removesuffix("\n")
 
 
 def template_of(options: Mapping[str, Any]) -> dict[str, Any]:

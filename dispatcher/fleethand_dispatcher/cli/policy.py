@@ -1,17 +1,15 @@
 """`fleethand policy`: what principals may do."""
 
 import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from fleethand_dispatcher.cli import exits, options, shapes, tables
+from fleethand_dispatcher.cli import answers, exits, options, shapes
 from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
 
 if TYPE_CHECKING:
-    from fleethand_dispatcher.trust_models import Simulation
+    from fleethand_dispatcher.trust_models import PolicyRecord, Simulation
 
 policies_argument = click.argument("policies", nargs=-1, required=True, metavar="POLICY…")
 principal_option = click.option("--principal", required=True, metavar="NAME", help="The principal.")
@@ -40,10 +38,7 @@ def create(session: Session, /, *, name: str, file: str, replace: bool) -> None:
     Example:
       fleethand policy create web-only policy.json
     """
-    try:
-        document = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"cannot read {file}: {error}.") from error
+    document = options.read_text(file)
     with session.open() as dispatcher:
         dispatcher.create_policy(name, document, replace=replace)
     click.echo(f"{name} is kept", err=True)
@@ -76,11 +71,11 @@ def list_(session: Session, /, *, as_json: bool) -> None:
     """
     with session.open() as dispatcher:
         found = dispatcher.describe_policies()
-    if as_json:
-        shapes.print_json(found)
-        return
-    rows = [(row.name, "built in" if row.built_in else "", " ".join(row.principals)) for row in found]
-    tables.print_rows(("name", "", "principals"), rows)
+    answers.print_list(found, ("name", "", "principals"), _row, as_json=as_json)
+
+
+def _row(row: "PolicyRecord") -> tuple[object, ...]:
+    return row.name, "built in" if row.built_in else "", " ".join(row.principals)
 
 
 @policy.command("show")
@@ -143,11 +138,11 @@ def detach(session: Session, /, *, principal: str, policies: tuple[str, ...]) ->
 @click.option("--user", "run_as", default="", metavar="USER", help="The user that it would run as.")
 @click.option("--source-ip", default="", metavar="IP", help="The address that the call would come from.")
 @options.as_json
-@click.pass_context
 @pass_session
+@click.pass_context
 def simulate(
-    session: Session,
     ctx: click.Context,
+    session: Session,
     /,
     *,
     principal: str,
@@ -170,13 +165,10 @@ def simulate(
         raise click.UsageError("say on what: --instance ID, --command ID or --resource KIND/ID.")
     with session.open() as dispatcher:
         found = dispatcher.simulate_policy(principal, action, named, run_as=run_as, source_ip=source_ip)
-    if as_json:
-        shapes.print_json(found)
-    else:
-        tables.print_rows(("decision", "resource", "because"), [_row(row) for row in found])
+    answers.print_list(found, ("decision", "resource", "because"), _decision, as_json=as_json)
     if not all(row.allowed for row in found):
         ctx.exit(exits.PARTIAL)
 
 
-def _row(row: "Simulation") -> tuple[object, ...]:
+def _decision(row: "Simulation") -> tuple[object, ...]:
     return "allowed" if row.allowed else "denied", row.resource, row.reason

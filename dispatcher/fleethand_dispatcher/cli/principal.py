@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleethand_dispatcher.cli import options, shapes, tables
+from fleethand_dispatcher.cli import answers, options, shapes, tables
 from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
 
 if TYPE_CHECKING:
@@ -53,10 +53,7 @@ def list_(session: Session, /, *, as_json: bool) -> None:
     """
     with session.open() as dispatcher:
         found = dispatcher.describe_principals()
-    if as_json:
-        shapes.print_json(found)
-        return
-    tables.print_rows(("name", "kind", "state", "policies", "created"), [_row(row) for row in found])
+    answers.print_list(found, ("name", "kind", "state", "policies", "created"), _row, as_json=as_json)
 
 
 @principal.command("show")

@@ -1,9 +1,16 @@
 """`fleethand report`: reports of hosts that could not be used."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from fleethand_dispatcher.cli import options, shapes, tables
+from fleethand_dispatcher.cli import answers, options, shapes
 from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
+
+if TYPE_CHECKING:
+    from fleethand_dispatcher.models import DeadReport
+
+_BODY_CHARACTERS = 200
 
 
 @click.group(cls=FleethandGroup)
@@ -34,14 +41,13 @@ def dead(session: Session, /, *, drop: bool, limit: int, as_json: bool) -> None:
         found = dispatcher.dead_reports(max_results=limit)
         forged = [each for each in dispatcher.security_counts() if each.kind.startswith("report.forged:")]
         dropped = dispatcher.drop_dead_reports() if drop else None
-    if as_json:
-        shapes.print_json(found)
-    else:
-        tables.print_rows(
-            ("at", "reason", "body"), [(shapes.time_text(row.at), row.reason, row.body[:200]) for row in found]
-        )
+    answers.print_list(found, ("at", "reason", "body"), _row, as_json=as_json)
     for each in forged:
         kind = each.kind.partition(":")[2]
         click.echo(f"{each.times} forged so far, {kind}; the last at {shapes.time_text(each.last_at)}", err=True)
     if dropped is not None:
         click.echo(f"{dropped} dropped", err=True)
+
+
+def _row(row: "DeadReport") -> tuple[object, ...]:
+    return shapes.time_text(row.at), row.reason, row.body[:_BODY_CHARACTERS]

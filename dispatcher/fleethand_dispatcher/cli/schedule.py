@@ -5,20 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleethand_dispatcher.cli import options, shapes, tables
+from fleethand_dispatcher.cli import answers, options, shapes, tables
 from fleethand_dispatcher.cli.lookup import pages
 from fleethand_dispatcher.cli.options import invocation_id
 from fleethand_dispatcher.cli.schedule_modify import modify
 from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
-from fleethand_dispatcher.cli.tally import counted
+from fleethand_dispatcher.cli.stopping import instances_option, stop_and_print
+from fleethand_dispatcher.cli.tally import counted, title
 from fleethand_dispatcher.cli.timing import frequency_of, frequency_options
 from fleethand_dispatcher.cli.upcoming import next_runs, print_upcoming, zone_of
 
 if TYPE_CHECKING:
     from fleethand_dispatcher.models import Schedule, ScheduledRun
 
-_PAGE = 50
-_ZONES_SHOWN = 3
 _LATE_S = 10
 """A beat that works is never as late."""
 
@@ -48,13 +47,11 @@ def list_(session: Session, /, *, as_json: bool) -> None:
       fleethand schedule list
     """
     with session.open() as dispatcher:
-        found = list(pages(lambda token: dispatcher.describe_schedules(max_results=_PAGE, next_token=token)))
-    if as_json:
-        shapes.print_json(found)
-        return
-    _tell_if_late(found)
+        found = list(pages(dispatcher.describe_schedules))
+    if not as_json:
+        _tell_if_late(found)
     header = ("schedule", "status", "frequency", "next", "runs", "last", "command")
-    tables.print_rows(header, [_row(item) for item in found])
+    answers.print_list(found, header, _row, as_json=as_json)
 
 
 def _tell_if_late(found: "Sequence[Schedule]") -> None:
@@ -71,8 +68,7 @@ def _row(item: "Schedule") -> tuple[object, ...]:
     if not item.authentic:
         status = "altered"
     last = item.last_run.outcome if item.last_run else ""
-    what = item.command_name or (item.command_content.strip().splitlines() or [""])[0][:60]
-    return item.invoke_id, status, item.frequency, shapes.time_text(item.next_time), item.runs, last, what
+    return item.invoke_id, status, item.frequency, shapes.time_text(item.next_time), item.runs, last, title(item)
 
 
 @schedule.command("show")
@@ -189,7 +185,7 @@ def resume(session: Session, /, *, ident: str) -> None:
 
 @schedule.command("stop")
 @invocation_id
-@click.option("--instance", "-i", "instances", multiple=True, metavar="ID", help="Only on this host; repeat.")
+@instances_option
 @options.as_json
 @pass_session
 def stop(session: Session, /, *, ident: str, instances: tuple[str, ...], as_json: bool) -> None:
@@ -200,12 +196,7 @@ def stop(session: Session, /, *, ident: str, instances: tuple[str, ...], as_json
       fleethand schedule stop last
     """
     with session.open() as dispatcher:
-        ident = dispatcher.resolve_invocation(ident)
-        dispositions = dispatcher.stop_invocation(ident, instance_ids=instances)
-    if as_json:
-        shapes.print_json({"invocation_id": ident, "instances": dict(sorted(dispositions.items()))})
-    else:
-        tables.print_rows(("instance", "request"), sorted(dispositions.items()))
+        stop_and_print(dispatcher, dispatcher.resolve_invocation(ident), instances, as_json=as_json)
 
 
 schedule.add_command(modify)

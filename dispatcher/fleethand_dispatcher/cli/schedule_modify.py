@@ -44,10 +44,8 @@ def modify(session: Session, /, *, ident: str, words: tuple[str, ...], as_json: 
         ident = dispatcher.resolve_invocation(ident)
         if words or given["file"]:
             record = dispatcher.describe_invocation(ident)
-            from_environment = record.interpolation == "env"
-            changes["command_content"] = content(
-                words, given["file"], record.command_type, from_environment=from_environment
-            )
+            is_env = record.interpolation == "env"
+            changes["command_content"] = content(words, given["file"], record.command_type, from_environment=is_env)
         before = _schedule(dispatcher, ident)
         dispatcher.modify_invocation_attribute(ident, client_token=given["client_token"], **changes)
         after = _schedule(dispatcher, ident)
@@ -65,8 +63,8 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
         changes["frequency"] = frequency
     if values := options.parameters_of(given):
         changes |= {"parameters": values, "enable_parameter": True}
-    if ids := [part for text in given["instances"] for part in text.split(",") if part]:
-        changes["instance_ids"] = tuple(dict.fromkeys(ids))
+    if ids := options.instance_ids_of(given["instances"]):
+        changes["instance_ids"] = ids
     return changes
 
 

@@ -60,7 +60,15 @@ class Session:
         return loaded, origins
 
     def load(self) -> "tuple[Settings, dict[str, str]]":
-        """Read the settings as they are; the URL may be the declared default, which `settings` does not accept."""
+        """Read the settings as they are; the URL may be the declared default, which `settings` does not accept.
+
+        Returns:
+            The settings, and where each one comes from.
+
+        Raises:
+            UsageError: both flags are given, or the file with the API key cannot be read.
+            SettingsError: a setting cannot be used, or no server runs in the data directory.
+        """
         from fleethand_common.settings import load  # noqa: PLC0415
         from fleethand_dispatcher.settings import Settings  # noqa: PLC0415
 

@@ -8,25 +8,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from fleethand_common.errors import FleethandError
-from fleethand_dispatcher.cli.session import FleethandCommand, Session, pass_session
+from fleethand_dispatcher.cli.session import DATA_VARIABLE, FleethandCommand, Session, pass_session
 
 if TYPE_CHECKING:
     from fleethand_dispatcher.stack.data_dir import DataDir
     from fleethand_dispatcher.stack.launch import Summary
     from fleethand_dispatcher.stack.status import StackStatus
 
-_DATA_HELP = "The folder of the stack.  [env FLEETHAND_DATA; default ~/.local/share/fleethand]"
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-
-
-def _data_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    kind = click.Path(file_okay=False, path_type=Path)
-    return click.option("--data", metavar="DIR", type=kind, envvar="FLEETHAND_DATA", help=_DATA_HELP)(function)
+_data_option = click.option(
+    "--data",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar=DATA_VARIABLE,
+    help=f"The folder of the stack.  [env {DATA_VARIABLE}; default ~/.local/share/fleethand]",
+)
 
 
 def _folder(data: Path | None) -> "DataDir":
@@ -44,7 +45,8 @@ def _folder(data: Path | None) -> "DataDir":
 @click.option("--dashboard-port", type=click.IntRange(1, 65535), help="Its port.  [default: 5555, or a free one]")
 @click.option("--foreground", is_flag=True, help="Stay, and stop everything at the end, as a service manager wants it.")
 @_json_option
-def up(  # noqa: PLR0917 - click passes them by name
+def up(
+    *,
     data: Path | None,
     workers: int | None,
     dashboard: bool,
@@ -133,7 +135,7 @@ def _stay(folder: "DataDir") -> None:
 @_data_option
 @click.option("--purge", is_flag=True, help="Delete the data too.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def down(data: Path | None, purge: bool, yes: bool) -> None:
+def down(*, data: Path | None, purge: bool, yes: bool) -> None:
     """Stop what `up` started on this machine, and what its commands left running; the data stay."""
     folder = _folder(data)
     from fleethand_dispatcher.stack import launch  # noqa: PLC0415
@@ -150,7 +152,7 @@ def down(data: Path | None, purge: bool, yes: bool) -> None:
 @click.command()
 @_data_option
 @_json_option
-def status(data: Path | None, as_json: bool) -> None:
+def status(*, data: Path | None, as_json: bool) -> None:
     """Show what runs on this machine: each part, the instances, and what waits."""
     folder = _folder(data)
     from fleethand_dispatcher.stack.status import look  # noqa: PLC0415
@@ -188,7 +190,7 @@ def _print_status(found: "StackStatus") -> None:
 
 @click.command()
 @click.option("--workers", type=click.IntRange(1, 50), default=3, show_default=True, help="Local workers.")
-def demo(workers: int) -> None:
+def demo(*, workers: int) -> None:
     """Start a stack in a temporary folder, run one command on all its workers, and clean up."""
     _folder(None)
     from fleethand_dispatcher.stack.demo import demo as run_demo  # noqa: PLC0415

@@ -9,6 +9,18 @@ from fleethand_dispatcher.cli import colour
 
 _NEVER_WRAPPED = 24
 """Columns up to this width stay on one line: ids, times, statuses."""
+_STYLES = {
+    "Success": "green",
+    "online": "green",
+    "ok": "green",
+    "Running": "cyan",
+    "Pending": "cyan",
+    "Stopping": "yellow",
+    "warning": "yellow",
+    **dict.fromkeys(("Failed", "PartialFailed", "Timeout", "Error", "Aborted", "Invalid", "Terminated"), "red"),
+    **dict.fromkeys(("Stopped", "Cancelled", "offline", "fail"), "red"),
+}
+"""The colours of cells that say one of these words."""
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -41,19 +53,6 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
         click.echo(f"{name.ljust(width)}  {first}")
         for line in rest:
             click.echo(" " * (width + 2) + line)
-
-
-_STYLES = {
-    "Success": "green",
-    "online": "green",
-    "ok": "green",
-    "Running": "cyan",
-    "Pending": "cyan",
-    "Stopping": "yellow",
-    "warning": "yellow",
-    **dict.fromkeys(("Failed", "PartialFailed", "Timeout", "Error", "Aborted", "Invalid", "Terminated"), "red"),
-    **dict.fromkeys(("Stopped", "Cancelled", "offline", "fail"), "red"),
-}
 
 
 def _text(value: object) -> str:

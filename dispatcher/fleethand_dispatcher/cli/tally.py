@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fleethand_common.states import LIVE, InstanceStatus
 
 if TYPE_CHECKING:
-    from fleethand_dispatcher.models import InvocationRecord, InvocationResult
+    from fleethand_dispatcher.models import InvocationRecord, InvocationResult, Schedule
 
 FOLD_FROM = 3
 """Hosts from which on a fold says more than the lines before it."""
@@ -15,6 +15,7 @@ _LINES_SHOWN = 20
 _FOLDS_SHOWN = 20
 _REASONS_SHOWN = 20
 _IDS_SHOWN = 8
+_TITLE_CHARACTERS = 60
 
 
 class Fold(NamedTuple):
@@ -124,6 +125,12 @@ def summary(record: "InvocationRecord") -> str:
         took_s = (record.finished_time - record.creation_time).total_seconds()
         took = f" in {took_s:.1f} s" if took_s >= 1 else f" in {took_s * 1000:.0f} ms"
     return f"{record.invoke_id} {record.invocation_status}: {hosts(record.instance_count)}, {counts or 'none'}{took}"
+
+
+def title(record: "InvocationRecord | Schedule") -> str:
+    """Return the name of the command that runs or, without one, the beginning of its script."""
+    first_line = next(iter(record.command_content.strip().splitlines()), "")
+    return record.command_name or first_line[:_TITLE_CHARACTERS]
 
 
 def counted(counts: Mapping[InstanceStatus, int]) -> Iterator[str]:

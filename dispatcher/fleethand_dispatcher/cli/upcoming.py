@@ -1,6 +1,6 @@
 """Runs to come, each in three zones, as several commands print them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fleethand_dispatcher.models import UpcomingRun
 
 _ZONES_SHOWN = 3
-_COUNT = 3
+_RUNS_SHOWN = 3
 
 
 def print_upcoming(found: "Sequence[UpcomingRun]", mine: tzinfo | None = None) -> None:
@@ -36,7 +36,11 @@ def _shown(moment: datetime, zone: tzinfo | None) -> str:
 
 
 def zone_of(name: str) -> tzinfo:
-    """Return the zone called *name*; refuses an unknown one as the API does."""
+    """Return the zone called *name*.
+
+    Raises:
+        RequestError: there is none; the message names the nearest.
+    """
     from fleethand_dispatcher.schedules.frequency import find_zone  # noqa: PLC0415
 
     return find_zone(name)
@@ -45,7 +49,7 @@ def zone_of(name: str) -> tzinfo:
 def next_runs(dispatcher: "Dispatcher", invoke_id: str) -> "Sequence[UpcomingRun]":
     """Return the next runs of a schedule; none for whoever may make or change it and may not see them."""
     try:
-        return dispatcher.preview_schedule(invoke_id=invoke_id, count=_COUNT)
+        return dispatcher.preview_schedule(invoke_id=invoke_id, count=_RUNS_SHOWN)
     except RequestError as error:
         if error.code != "Forbidden.RAM":
             raise
@@ -63,7 +67,7 @@ def print_scheduled(dispatcher: "Dispatcher", invoke_id: str, *, as_json: bool) 
         click.echo(line, err=True)
 
 
-def _lines(upcoming: "Iterable[UpcomingRun]") -> Iterable[str]:
+def _lines(upcoming: "Sequence[UpcomingRun]") -> Iterator[str]:
     for run in upcoming:
         zone = zone_of(run.schedule_zone) if run.schedule_zone else zone_of(run.time_zones[0])
         held = f", held back: {run.held_by}" if run.held_by else ""

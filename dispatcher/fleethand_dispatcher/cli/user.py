@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fleethand_common.ids import is_instance_id
-from fleethand_dispatcher.cli import options, shapes, tables
+from fleethand_dispatcher.cli import answers, options, shapes
 from fleethand_dispatcher.cli.session import FleethandGroup, Session, pass_session
 from fleethand_dispatcher.redis_roles import Role
 from fleethand_dispatcher.redis_rules import host_rules, role_rules
@@ -59,7 +59,7 @@ def _users(session: Session) -> "Iterator[tuple[RedisUsers, str]]":
 @user.command("list")
 @options.as_json
 @pass_session
-def list_users(session: Session, /, *, as_json: bool) -> None:
+def list_(session: Session, /, *, as_json: bool) -> None:
     """List the users that were made for hosts and roles.
 
     \b
@@ -67,11 +67,9 @@ def list_users(session: Session, /, *, as_json: bool) -> None:
       fleethand user list
     """
     with _users(session) as (users, _):
-        rows = users.all()
-    if as_json:
-        shapes.print_json([{"user": name} for name in rows])
-    else:
-        tables.print_rows(("user",), [(name,) for name in rows])
+        names = users.all()
+    found = [{"user": name} for name in names]
+    answers.print_list(found, ("user",), lambda row: (row["user"],), as_json=as_json)
 
 
 @user.command("create")
@@ -118,10 +116,8 @@ def _create_into(session: Session, part: Role | str, into: str, *, as_json: bool
         if not stays:
             file.write(users.create_role(part).url(server))
         kept = users.save()
-    if as_json:
-        shapes.print_json({"role": part, "file": into, "made": not stays, "kept": kept})
-    else:
-        click.echo(f"{into}: {'renewed' if stays else 'made'} the user of the {part}", err=True)
+    record = {"role": part, "file": into, "made": not stays, "kept": kept}
+    answers.print_done(record, f"{into}: {'renewed' if stays else 'made'} the user of the {part}", as_json=as_json)
 
 
 @user.command("delete")

@@ -1,12 +1,12 @@
 -- Change a living schedule in one step: what it is, when it is due, and who takes part.
--- KEYS: schedules due unfinished
+-- KEYS: schedules due unfinished held
 -- ARGV: schedule's id, its definition as it was read, the new one, its snapshot, entries (JSON, {time zone: {the time it
 --       is due, the time to act}}), whether these replace those that there are (1 or 0; 0 adds what is not there),
 --       row of an instance that joins (JSON), then instances that join: one that has a row keeps it
 -- Returns 1 if it was changed, 0 if somebody else changed it meanwhile, -1 if it is over.
 -- @include tables
 
-local schedules, due, open_invocations = unpack(KEYS)
+local schedules, due, open_invocations, holding = unpack(KEYS)
 local id, read, written, snapshot = unpack(ARGV, 1, 4)
 local entries, replaces, fresh = cjson.decode(ARGV[5]), ARGV[6] == '1', ARGV[7]
 local clock = redis.call('TIME')
@@ -26,6 +26,7 @@ if replaces then
         if zone then
             redis.call('HDEL', schedule.head, name)
             redis.call('ZREM', due, entry_of(zone))
+            redis.call('SREM', holding, entry_of(zone))
         end
     end
     redis.call('HSET', schedule.head, 'entries', 0)

@@ -18,13 +18,14 @@ for index = 3, #ARGV do
         redis.call('ZREM', due, item.entry)
         redis.call('HDEL', schedules, item.id)
     elseif tonumber(redis.call('ZSCORE', due, item.entry) or -1) == item.old then
-        if item.held then redis.call('SADD', holding, item.entry) end
+        redis.call(item.held and 'SADD' or 'SREM', holding, item.entry)
         if item.next then
             redis.call('ZADD', due, item.act, item.entry)
             redis.call('HSET', head, 'next:' .. item.zone, item.next)
         else
             redis.call('ZREM', due, item.entry)
             redis.call('HDEL', head, 'next:' .. item.zone)
+            if #item.occurrences > 0 then redis.call('HSET', head, 'last:' .. item.zone, item.old) end
             local entries = redis.call('HINCRBY', head, 'entries', -1)
             if entries <= 0 and #item.occurrences == 0 and redis.call('HGET', head, 'unfinished') == '0' then
                 redis.call('HDEL', schedules, item.id)

@@ -20,12 +20,15 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local schedule = schedule_of(parent)
 if redis.call('EXISTS', schedule.head) == 0 then return { 0, {}, {} } end
 local groups, occurrence, how = cjson.decode(ARGV[4]), cjson.decode(ARGV[6]), cjson.decode(ARGV[7])
--- A time that a freeze held back has a row already, which a run that makes up for it replaces. Whatever else is known
--- makes no run; the last time of a schedule ends it also then.
-local known = redis.call('HGET', runs, id)
-local is_made_up = known and how.run.outcome == 'fired' and cjson.decode(known).outcome == 'held back'
-local is_known = known and not is_made_up
-if redis.call('EXISTS', run_head) == 1 or (is_known and not how.over) then return { 0, {}, {} } end
+-- A time that a freeze held back has a row already, which a run that makes up for it replaces, and so has one that was
+-- overtaken on its host and waited once more. Whatever else is known makes no run; the last time of a schedule ends it
+-- also then.
+local stored_run = redis.call('HGET', runs, id)
+local known = stored_run and cjson.decode(stored_run).outcome
+local is_made_up = known == 'held back' and how.run.outcome == 'fired'
+local has_waited = known == 'queued' and occurrence.only
+local is_known = redis.call('EXISTS', run_head) == 1 or (known and not is_made_up and not has_waited)
+if is_known and not how.over then return { 0, {}, {} } end
 if is_known then groups = {} end
 local token_of = tokens_of(groups, ARGV[8])
 local skipped, queued = 0, 0
@@ -34,7 +37,7 @@ local function queue(row, instance)
     local mine = cjson.decode(ARGV[6])
     mine.only, mine.over, mine.mark = instance, false, how.queued[instance]
     row.cycle.queued = row.cycle.queued or {}
-    row.cycle.queued[#row.cycle.queued + 1] = cjson.encode(mine)
+    table.insert(row.cycle.queued, occurrence.only and 1 or #row.cycle.queued + 1, cjson.encode(mine))
 end
 
 -- Let an instance take part, or note in its row why it does not.
@@ -121,9 +124,32 @@ local function finish(instance, unrun, left)
     save(schedule, instance, row)
 end
 
+-- What waited for this instance does not begin, and no end of a run will follow: go on without it.
+local function pass_by(instance)
+    local stored = redis.call('HGET', schedule.rows, instance)
+    local row = stored and cjson.decode(stored)
+    if not row or TERMINAL[row.status] or (row.cycle.active or 0) > 0 then return end
+    if not begin_next(row) and row.cycle.over and row.cycle.last then
+        settle(schedule, instance, row)
+        tell(schedule, instance, row)
+    end
+    save(schedule, instance, row)
+end
+
+-- Whether no time is left to be carried out, in any zone; a host may have moved to one that has ended, or has no time.
+local function is_over_everywhere()
+    redis.call('HDEL', schedule.head, 'last:' .. (occurrence.zone or ''))
+    if tonumber(redis.call('HGET', schedule.head, 'entries') or 0) > 0 then return false end
+    for _, name in ipairs(redis.call('HKEYS', schedule.head)) do
+        if name:find('last:', 1, true) == 1 then return false end
+    end
+    return true
+end
+
 for instance in pairs(how.left.marks) do finish(instance, how.left, true) end
 if how.over then
-    for _, instance in ipairs(how.over == true and redis.call('HKEYS', schedule.rows) or how.over) do
+    local all = is_over_everywhere() or how.over == true
+    for _, instance in ipairs(all and redis.call('HKEYS', schedule.rows) or how.over) do
         finish(instance, how.unrun)
     end
 end
@@ -140,8 +166,11 @@ if run.outcome == 'fired' and #admitted == 0 then
         run.reason = 'The run before was still active; this one begins when that has ended.'
     elseif skipped > 0 then
         run.reason = 'The run before was still active on every host.'
+    else
+        run.reason = 'No host takes part any more: each has failed, was stopped or has left.'
     end
 end
+if occurrence.only and #admitted == 0 then pass_by(occurrence.only) end
 redis.call('HSET', runs, id, cjson.encode(run))
 -- What is bounded are times: where runs wait for the ones before, one time is as many runs as hosts.
 local times = 0

@@ -127,9 +127,22 @@ local function ended(schedule, instance, row, run, run_id)
     show(row, run, run_id)
     if FAILED[run.status] and redis.call('HGET', schedule.head, 'stop_on_failure') == '1' then
         row.cycle.over = true
+        if row.cycle.queued then note(row, 'skipped', 'a run failed, so what waited for its end does not begin') end
+        row.cycle.queued = nil
     end
     if (row.cycle.active or 0) == 0 then settle(schedule, instance, row, guessed) end
     tell(schedule, instance, row)
+end
+
+-- Let the first of what waits on an instance begin if nothing is active there; tells whether one does.
+local function begin_next(row)
+    local cycle = row.cycle
+    local begins = cycle.queued and #cycle.queued > 0 and row.status == 'Scheduled' and (cycle.active or 0) == 0
+    if begins then
+        redis.call('XADD', FIRINGS, '*', 'o', table.remove(cycle.queued, 1))
+    end
+    if not cycle.queued or #cycle.queued == 0 then cycle.queued = nil end -- cjson would write {} for an empty list
+    return begins
 end
 
 -- A row of a run has changed: *before* is what it was.
@@ -157,9 +170,6 @@ local function tell_schedule(schedule, run_id, instance, before, run)
     elseif is and before.status ~= run.status then
         ended(schedule, instance, row, run, run_id)
     end
-    if is and not was and cycle.queued and #cycle.queued > 0 and row.status == 'Scheduled' then
-        redis.call('XADD', FIRINGS, '*', 'o', table.remove(cycle.queued, 1))
-    end
-    if not cycle.queued or #cycle.queued == 0 then cycle.queued = nil end -- cjson would write {} for an empty list
+    if is and not was then begin_next(row) end
     save(schedule, instance, row)
 end

@@ -61,6 +61,8 @@ class Verdict(NamedTuple):
     """How many of the occurrences count as runs."""
     act: int | None = None
     """When to look again, if not when it is due next: a freeze holds it back."""
+    is_held: bool = False
+    """Whether a freeze holds it back."""
 
 
 def decide(definition: Definition, zone: str, standing: Standing, now_ms: int, bounds: Bounds) -> Verdict:
@@ -101,13 +103,13 @@ def _held_back(moment: _Moment, standing: Standing, bounds: Bounds) -> Verdict:
         while first is not None and acts(definition, first, zone) < standing.act:
             first = definition.next_after(first, zone)
     if first is None:
-        return Verdict((), standing.due, 0, now_ms + _LOOK_AGAIN_MS)
+        return Verdict((), standing.due, 0, now_ms + _LOOK_AGAIN_MS, is_held=True)
     past = come(definition, zone, first, now_ms, bounds.told_max - 1)
     told = [_frozen(moment, due, standing.frozen) for due in past.newest]
     if past.older is not None:
         told.insert(0, _all_before(_frozen(moment, past.older, standing.frozen), first))
     act = now_ms + _LOOK_AGAIN_MS if past.following is None else acts(definition, past.following, zone)
-    return Verdict(told, standing.due, 0, act)
+    return Verdict(told, standing.due, 0, act, is_held=True)
 
 
 def _frozen(moment: _Moment, due: int, reason: str) -> Occurrence:

@@ -1,12 +1,14 @@
 """From an occurrence in the outbox to a run: a child invocation with its own rows and orders, made once."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from fleethand_common import ids
+from fleethand_common.clock import elapsed_s
 from fleethand_common.commands import RepeatMode
 from fleethand_common.instance_errors import INSTANCE_ERRORS, InstanceErrorCode
 from fleethand_common.sealing import PairKeys
@@ -34,7 +36,8 @@ from fleethand_dispatcher.targets import Targets
 
 logger = logging.getLogger(__name__)
 
-_NOBODY = Crew((), (), ())
+_ROWS_AT_ONCE = 2_000
+
 _WAITING = frozenset({Overlap.QUEUE, CATCH_UP})
 
 
@@ -69,15 +72,45 @@ class Expander:
         """The due time of the newest run."""
         self._launcher = Launcher(store, writer, courier, settings)
 
-    def expand(self, found: Sequence[Occurrence], now_ms: int, frozen: str = "") -> None:
+    def expand(self, found: Sequence[Occurrence], now_ms: int, frozen: str = "", *, until_s: float = math.inf) -> int:
         """Make the runs of some occurrences and send their orders; what was done before is not done again.
 
         If this process dies in between, the reaper sends the orders of what is recorded.
 
         Args:
             frozen: why nothing may start on the fleet; empty if it may.
+            until_s: when to begin nothing more, in `elapsed_s`.
+
+        Returns:
+            How many were carried out, from the first one on: one at least.
         """
         roster = Roster(self._store, self._settings.online_within_s * 1000)
+        done = 0
+        for some in self._portions(found):
+            if done and elapsed_s() > until_s:
+                break
+            self._carry_out(some, roster, now_ms, frozen)
+            done += len(some)
+        return done
+
+    def _portions(self, found: Sequence[Occurrence]) -> Iterator[Sequence[Occurrence]]:
+        """Part occurrences by how many rows they make: some large runs must not wait for each other to be sent."""
+        schedule_ids = list(dict.fromkeys(occurrence.id for occurrence in found))
+        facts = self._store.schedules.facts([(schedule_id, "") for schedule_id in schedule_ids])
+        sizes = {schedule_id: fact.unfinished for schedule_id, fact in zip(schedule_ids, facts, strict=True)}
+        some: list[Occurrence] = []
+        rows = 0
+        for occurrence in found:
+            some.append(occurrence)
+            is_large = occurrence.outcome is Outcome.FIRED and not occurrence.only
+            rows += sizes[occurrence.id] if is_large else 1
+            if rows >= _ROWS_AT_ONCE:
+                yield some
+                some, rows = [], 0
+        if some:
+            yield some
+
+    def _carry_out(self, found: Sequence[Occurrence], roster: Roster, now_ms: int, frozen: str) -> None:
         jobs = [self._admitted(job, now_ms, frozen) for job in self._jobs(found, roster)]
         peers = self._peers.keys_of(sorted({i for job in jobs for i in job.crew.instances}))
         parted = roster.parted([job.crew for job in jobs], peers, now_ms)
@@ -117,7 +150,8 @@ class Expander:
             except Exception:
                 logger.exception("cannot find the targets of %s", occurrence.id)
                 reason = "The control plane could not find its targets; its log says why."
-                jobs.append(_Job(occurrence, definition, _NOBODY).told(Outcome.SKIPPED, reason))
+                nobody = Crew((), (), (), members[occurrence.id])
+                jobs.append(_Job(occurrence, definition, nobody).told(Outcome.SKIPPED, reason))
         return jobs
 
     def _admitted(self, job: _Job, now_ms: int, frozen: str) -> _Job:
@@ -179,16 +213,15 @@ class Expander:
             outcome=occurrence.outcome,
             reason=occurrence.reason,
         )
-        over = _over(job)
         return Making(
             run_id=run_id,
             occurrence=occurrence,
             recording=ready.run.recording if ready.run else None,
             row=row,
             joining="" if definition.aim.is_fixed else new_row(now_ms),
-            over=over,
+            over=_over(job),
             unrun=_unrun(job, now_ms),
-            members=sorted({*crew.members, *crew.instances}) if over else (),
+            members=sorted({*crew.everyone, *crew.instances}) if job.occurrence.over else (),
             left=crew.left,
             left_unrun=_ending(InstanceStatus.STOPPED, "It was no target any more before its first run.", now_ms),
             may_wait=crew.instances if occurrence.overlap in _WAITING and ready.run else (),

@@ -40,6 +40,8 @@ _EXACT_S = 0.12
 """A server ends a blocking read up to this much late, so the last bit is slept through here."""
 _DECIDING_S = 0.5
 """What is decided counts only under the lease, so no step may take long: after a long outage, each has many times."""
+_EXPANDING_S = 0.5
+"""Whoever takes the lease over does again what was begun, so it must not be much; one run takes as long as it does."""
 _TOLD_MAX = 100
 _TRY_AGAIN_MS = 60_000
 _BEGIN = b"0"
@@ -75,6 +77,7 @@ class Engine:
         self._decided: Memory[Decision] = Memory()
         self._epoch = 0
         self._may_hold = False
+        self._has_backlog = False
 
     def turn(self, holder: Holder) -> Turn:
         """Fire what is due, some at a time, and make the runs of what has fired, by whomever."""
@@ -83,18 +86,32 @@ class Engine:
         if self._may_hold and not self._frozen():
             self._store.schedules.release(holder.at_ms)
             self._may_hold = False
-        dues = self._store.schedules.due(holder.at_ms, _BATCH)
+        dues = self._dues(holder.at_ms)
         fired = self._fire(dues, holder) if dues else 0
         if fired is None:
             return Turn(0, 0)
         entries = self._store.schedules.outbox(_BATCH)
+        self._has_backlog = len(entries) == _BATCH
         if entries:
             self._seen = entries[-1][0]
-            found = [occurrence for _, occurrence in entries if occurrence and self._is_ours(occurrence)]
-            self._expand(found, holder.at_ms)
-            self._store.schedules.carried_out([entry_id for entry_id, _ in entries])
+            found = [(entry_id, each) for entry_id, each in entries if each and self._is_ours(each)]
+            done = self._expand([each for _, each in found], holder.at_ms, elapsed_s() + _EXPANDING_S)
+            left = {entry_id for entry_id, _ in found[done:]}
+            self._store.schedules.carried_out([entry_id for entry_id, _ in entries if entry_id not in left])
         self._alerts.flush()
         return Turn(fired, len(entries))
+
+    def _dues(self, now_ms: int) -> list[Due]:
+        """Return what to decide on, first what is in time.
+
+        What was missed can wait: it is many rows each after an outage, so it is decided as fast as these are written,
+        and nothing that is in time becomes late behind it.
+        """
+        since_ms = now_ms - self._bounds.grace_ms
+        found = self._store.schedules.due(now_ms, _BATCH, since_ms=since_ms)
+        if not self._has_backlog and len(found) < _BATCH:
+            found += self._store.schedules.due(since_ms - 1, _BATCH - len(found))
+        return found
 
     def _frozen(self) -> str:
         frozen = is_frozen(self._directives)
@@ -111,29 +128,36 @@ class Engine:
     def _alert(self, schedule_id: str, reason: str, detail: str) -> None:
         self._alerts.add(Alert("schedule.forged", reason, target=schedule_id[:_ID_CHARS], detail=detail))
 
-    def _expand(self, found: Sequence[Occurrence], now_ms: int) -> None:
-        """Carry out all of *found*; one that cannot be is told in the log, and the others are."""
+    def _expand(self, found: Sequence[Occurrence], now_ms: int, until_s: float) -> int:
+        """Carry out *found*, as many as fit into the time; one that cannot be is told in the log, and the others are.
+
+        Returns:
+            How many, from the first one on.
+        """
         if not found:
-            return
+            return 0
         try:
-            self._expander.expand(found, now_ms, self._frozen())
+            return self._expander.expand(found, now_ms, self._frozen(), until_s=until_s)
         except Exception as error:
             if is_servers_fault(error):
                 raise
             if len(found) == 1:
                 logger.exception("cannot make the run of %s that was due at %d", found[0].id, found[0].due)
-                self._tell_failure(found[0], now_ms)
-                return
-            for occurrence in found:
-                self._expand([occurrence], now_ms)
+                self._tell_failure(found[0], now_ms, until_s)
+                return 1
+        for number, occurrence in enumerate(found):
+            if number and elapsed_s() > until_s:
+                return number
+            self._expand([occurrence], now_ms, until_s)
+        return len(found)
 
-    def _tell_failure(self, occurrence: Occurrence, now_ms: int) -> None:
+    def _tell_failure(self, occurrence: Occurrence, now_ms: int, until_s: float) -> None:
         """Give an occurrence that could not be carried out its row, as any other has; it is not tried for ever."""
         if occurrence.outcome is not Outcome.FIRED:
             return
         reason = "The control plane could not make the run; the beat's log says why."
         told = msgspec.structs.replace(occurrence, outcome=Outcome.SKIPPED, reason=reason)
-        self._expand([told], now_ms)
+        self._expand([told], now_ms, until_s)
 
     def sleep(self, holder: Holder) -> None:
         """Sleep until the next schedule is due, a new one comes, or the lease must be renewed."""
@@ -156,10 +180,11 @@ class Engine:
             verdicts.append((due, self._verdict(due, known[due.schedule_id], fact, holder.at_ms, frozen)))
             if elapsed_s() > until_s:  # the rest stays due, for the next turn
                 break
-        firings = [self._moved(due, verdict, frozen) for due, verdict in verdicts]
+        firings = [self._moved(due, verdict) for due, verdict in verdicts]
+        # before it is done: where the answer is lost, it is done all the same
+        self._may_hold = self._may_hold or any(verdict.is_held for _, verdict in verdicts)
         if not self._store.schedules.fire(holder.name, holder.epoch, firings):
             return None
-        self._may_hold = self._may_hold or bool(frozen)
         for due, verdict in verdicts:
             self._note(due, known[due.schedule_id], verdict, holder.at_ms)
         return len(verdicts)
@@ -225,7 +250,7 @@ class Engine:
         if is_news and last < (verdict.next_due or last + 1):
             self._decided.note(due.entry, Decision(definition.version, first, last, now_ms))
 
-    def _moved(self, due: Due, verdict: Verdict, frozen: str) -> Firing:
+    def _moved(self, due: Due, verdict: Verdict) -> Firing:
         told = [occurrences.marked(self._store.vault, occurrence) for occurrence in verdict.occurrences]
         return Firing(
             entry=due.entry,
@@ -235,6 +260,6 @@ class Engine:
             next=verdict.next_due or False,
             act=verdict.act or 0,
             fired=verdict.fired,
-            held=bool(frozen),
+            held=verdict.is_held,
             occurrences=[occurrences.encode(occurrence).decode() for occurrence in told],
         )

@@ -20,6 +20,8 @@ class Crew(NamedTuple):
     """Instances of the schedule that are no targets any more."""
     members: Sequence[str]
     """Instances that the schedule has rows for, in this zone where it is run by zones."""
+    everyone: Sequence[str]
+    """The same in any zone."""
 
 
 class Roster:
@@ -76,10 +78,11 @@ class Roster:
         fitting = definition.aim.instance_ids if definition.aim.is_fixed else self.matching(definition.aim)
         left = [] if definition.aim.is_fixed else sorted(set(members) - set(fitting))
         chosen = [i for i in fitting if i == only] if only else fitting
+        everyone = members
         if definition.is_zoned:
             chosen = [i for i in chosen if self.zone(i) == zone]
             members = [i for i in members if self.zone(i) == zone]
-        return Crew(chosen, left, members)
+        return Crew(chosen, left, members, everyone)
 
     def parted(self, crews: Sequence[Crew], peers: Mapping[str, PairKeys], now_ms: int) -> list[Targets]:
         """Return the instances of several occurrences by whether they are enrolled, and online."""

@@ -1,4 +1,4 @@
-"""The verbs of the Python API that are about schedules; a `Dispatcher` has them all."""
+"""Verbs about schedules."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

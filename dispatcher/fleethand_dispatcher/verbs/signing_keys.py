@@ -11,6 +11,9 @@ from fleethand_dispatcher.store import Store
 from fleethand_dispatcher.trust_models import SigningKeyRecord
 
 STARTS_IN_S = 30
+"""So long hosts have to learn of a new key before it signs."""
+_NEVER = 2**63
+"""A number that no directive reaches."""
 
 
 class SigningKeyVerbs:
@@ -23,6 +26,9 @@ class SigningKeyVerbs:
     @guarded
     def describe_signing_keys(self) -> list[SigningKeyRecord]:
         """List the keys, with how many hosts know each: from their enrolment, or by the directive that they follow."""
+        return self._described_keys()
+
+    def _described_keys(self) -> list[SigningKeyRecord]:
         self._keyring.refresh()
         signs = self._signs_now()
         enrolled = {host.instance_id: host.enrolled_at_ms for host in self._store.hosts.all()}
@@ -49,6 +55,10 @@ class SigningKeyVerbs:
 
         Args:
             signer_command: the program that holds the key; without it, it is a file of the keys' folder.
+
+        Raises:
+            KeyringError: the name is taken or cannot be used, or no key can sign now.
+            SignerError: the signer command does not do what it must.
         """
         self._keyring.refresh()
         made = rotation.rotate(
@@ -67,14 +77,16 @@ class SigningKeyVerbs:
 
         Args:
             force: revoke even the last usable key, after which every host has to be enrolled anew.
+
+        Raises:
+            KeyringError: there is no such key, or no other one that could sign.
         """
         self._keyring.refresh()
         now_ms = self._store.now_ms()
         return self._of(rotation.revoke(self._keyring, self._directives, name=name, now_ms=now_ms, force=force))
 
     def _of(self, key: SigningKey) -> SigningKeyRecord:
-        found = SigningKeyVerbs.describe_signing_keys(self)
-        return next(record for record in found if record.key_id == key.key.key_id)
+        return next(record for record in self._described_keys() if record.key_id == key.key.key_id)
 
     def _signs_now(self) -> str:
         try:
@@ -94,6 +106,3 @@ class SigningKeyVerbs:
             hosts=hosts,
             hosts_enrolled=enrolled,
         )
-
-
-_NEVER = 2**63

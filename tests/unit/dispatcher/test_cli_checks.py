@@ -18,7 +18,8 @@ INFO = {
     "maxclients": 10_000,
 }
 WELL: dict[str, Any] = {
-    "server": "redis://server", "round_trip_s": 0.001, "info": INFO, "server_ms": NOW, "wall_ms": NOW + 20,
+    "server": "redis://server", "unbounded": False, "round_trip_s": 0.001, "info": INFO,
+    "server_ms": NOW, "wall_ms": NOW + 20,
     "aggregators": {"a": NOW - 400}, "beat_at_ms": NOW - 900, "fired_at_ms": None, "backlog": 3, "dead_reports": 0,
     "seen": {"web-1": NOW - 9},
     "security": {
@@ -48,6 +49,7 @@ def test_all_is_well() -> None:
     ("fields", "check", "verdict"),
     [
         ({"round_trip_s": 0.2}, "server", "warning"),
+        ({"unbounded": True}, "login", "warning"),
         ({"info": {**INFO, "valkey_version": "7.2.4"}}, "version", "fail"),
         ({"info": {**INFO, "server_name": "redis", "redis_version": "6.2.1"}}, "version", "fail"),
         ({"info": {**INFO, "aof_enabled": 0}}, "persistence", "fail"),
