@@ -3,6 +3,7 @@
 import signal
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -32,6 +33,8 @@ POLL_S = 5
 SOCKET_TIMEOUT_S = 5
 """How long a send may hold up the event loop; a poll is only read when its answer is there."""
 EVENTS_DELAY_S = 0.1
+UNSENT_KEPT = 20
+"""Messages of events that the server did not take, all of them tried again with the next one."""
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
 
 
@@ -87,6 +90,7 @@ class HostApp(Celery):  # type: ignore[misc]
                 buffer_group=["task"],
                 on_send_buffered=self._tell_events_soon,
             )
+            self.dispatcher._outbound_buffer = deque(maxlen=UNSENT_KEPT)
             for kind, fields in self.early_events:
                 self.dispatcher.send(kind, **fields)
             self.early_events = ()

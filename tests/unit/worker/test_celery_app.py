@@ -1,12 +1,14 @@
 """What the Celery app of a host has set: each of these is a trap that was seen."""
 
 import ssl
+from unittest.mock import Mock
 
 import kombu.transport
 import pytest
+import redis
 
 from fleethand_worker.broker import Transport
-from fleethand_worker.celery_app import HostApp, make_app
+from fleethand_worker.celery_app import UNSENT_KEPT, HostApp, make_app
 from fleethand_worker.settings import WorkerSettings
 
 
@@ -31,6 +33,20 @@ def test_transport_is_ours_when_a_connection_is_made(monkeypatch: pytest.MonkeyP
     for scheme in ("redis", "rediss"):
         with app_of(redis_url=f"{scheme}://localhost:1/0").connection_for_read() as connection:
             assert connection.get_transport_cls() is Transport
+
+
+def test_events_that_cannot_be_sent_do_not_pile_up() -> None:
+    """A user that may not publish costs Flower its events; each that was kept is tried again with every new one."""
+    dispatcher = app_of().use_dispatcher(Mock(hostname="i-1"), Mock())
+    dispatcher.producer = Mock()
+    dispatcher.producer.publish.side_effect = redis.ResponseError("NOPERM")
+    for _ in range(3 * UNSENT_KEPT):
+        dispatcher.send("worker-heartbeat")
+
+    dispatcher.producer.reset_mock()
+    dispatcher.flush()
+
+    assert dispatcher.producer.publish.call_count == UNSENT_KEPT
 
 
 def test_host_reads_its_two_queues_only_and_stops_first() -> None:
