@@ -121,10 +121,11 @@ class Launcher:
         )
 
     def _groups(self, targets: Targets, now_ms: int, deliver_before_ms: int) -> Sequence[Group]:
-        again_at = now_ms + int(self._settings.redeliver_after_s * 1000)
+        # also those offline: a host that says hello before its row is there would not say it again
+        again_at = min(now_ms + int(self._settings.redeliver_after_s * 1000), deliver_before_ms)
         return [
-            _waiting(targets.online, now_ms, sent_count=1, watch_at=min(again_at, deliver_before_ms)),
-            _waiting(targets.offline, now_ms, sent_count=0, watch_at=deliver_before_ms),
+            _waiting(targets.online, now_ms, sent_count=1, watch_at=again_at),
+            _waiting(targets.offline, now_ms, sent_count=0, watch_at=again_at),
             _unknown(targets.unknown, now_ms),
         ]
 

@@ -1,6 +1,7 @@
 """Delivery, stops and deadlines, with scripted hosts on a real server."""
 
 from collections.abc import Callable
+from typing import Any
 
 import redis
 
@@ -197,3 +198,19 @@ def test_nobody_is_judged_while_reports_wait(make_plane, host, redis_client: "re
         return invocation.status == InvocationStatus.FAILED
 
     wait_until(finished, 15, "the judgement after the other's batch was taken over")
+
+
+def test_order_is_sent_to_a_host_that_came_online_while_it_was_written(plane, make_host, monkeypatch) -> None:
+    """Signing for many hosts takes seconds: whoever says hello meanwhile finds no order yet, and says it once."""
+    one = make_host()
+    create = plane.dispatcher._store.invocations.create
+
+    def create_late(*arguments: Any) -> bool:
+        one.beat(hello=True)
+        plane.settle()
+        return create(*arguments)
+
+    monkeypatch.setattr(plane.dispatcher._store.invocations, "create", create_late)
+    plane.dispatcher.run_command(command_content="x", instance_ids=["host-1"])
+
+    wait_until(lambda: plane.settle() or one.orders(), 5, "the order")
