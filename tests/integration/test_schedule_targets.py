@@ -254,3 +254,20 @@ def test_host_in_a_zone_that_has_no_time_left_ends_with_the_others(plane, host, 
     statuses = {zone: row(invocation, zone.partition("/")[2]).invocation_status for zone in (sooner, later)}
     assert statuses == {sooner: "Success", later: "Stopped"}
     assert not plane.store.client.exists("fleethand:due", "fleethand:schedules")
+
+
+def test_run_goes_to_hosts_that_have_all_tags_and_the_name_that_are_asked_for(plane, host, beat) -> None:
+    """However rare one of the tags is, the others and the name count too."""
+    fitting = host("web-1", tags={"env": "prod", "rack": "a"})
+    others = [
+        host("web-2", tags={"env": "prod", "rack": "b"}),
+        host("web-3", tags={"env": "test", "rack": "a"}),
+        host("db-1", tags={"env": "prod", "rack": "a"}),
+        host("web-4"),
+    ]
+    invocation = schedule(plane, tags={"env": "prod", "rack": "a"}, names=["web-*"])
+
+    beat.at(next_time(plane, invocation))
+
+    assert len(fitting.orders()) == 1
+    assert not any(other.orders() for other in others)

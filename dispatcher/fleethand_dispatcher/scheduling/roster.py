@@ -1,5 +1,6 @@
 """Who takes part in a run: the targets of schedules, looked for at one moment for many of them at once."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -37,6 +38,22 @@ class Roster:
     def _facts(self) -> Mapping[str, Heartbeat]:
         return {facts.instance_id: facts for facts in self._store.instances.facts()}
 
+    @cached_property
+    def _tagged(self) -> Mapping[tuple[str, str], Sequence[str]]:
+        """The hosts by tag, so that each of many schedules looks at those of its own tag, not at the whole fleet."""
+        found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        for instance_id, facts in self._facts.items():
+            for tag in facts.tags.items():
+                found[tag].append(instance_id)
+        return found
+
+    def _candidates(self, aim: Aim) -> Iterable[str]:
+        """Return the hosts of the rarest tag that is asked for; all hosts where none is."""
+        if not aim.tags:
+            return self._facts
+        found: list[Sequence[str]] = [self._tagged.get(tag, ()) for tag in aim.tags.items()]
+        return min(found, key=len)
+
     def everyone(self) -> Sequence[str]:
         """Return the ids of all hosts that were ever seen."""
         return list(self._facts)
@@ -65,7 +82,7 @@ class Roster:
         if key not in self._found:
             request = parse(TargetsRequest, {"tags": aim.tags, "names": tuple(aim.names), "limit": aim.limit})
             fits: Callable[[Heartbeat], bool] = matcher(aim.tags, tuple(aim.names))
-            self._found[key] = share(request, sorted(i for i, facts in self._facts.items() if fits(facts)))
+            self._found[key] = share(request, sorted(i for i in self._candidates(aim) if fits(self._facts[i])))
         return self._found[key]
 
     def crew(self, definition: Definition, members: Sequence[str], zone: str, only: str) -> Crew:
