@@ -80,13 +80,17 @@ class AuditLog:
         self.records = AuditRecords(client)
         self._vault = vault
 
-    def append(self, event: AuditEvent) -> AuditEntry:
-        """Add one event and return its entry; it is there when this returns."""
-        return self.append_all([event])[0]
+    def append(self, event: AuditEvent, after: End | None = None) -> AuditEntry:
+        """Add one event and return its entry; it is there when this returns.
 
-    def append_all(self, events: Sequence[AuditEvent]) -> list[AuditEntry]:
-        """Add events in one step, in their order."""
-        end: End | None = self.records.end() if events else None
+        Args:
+            after: where the log ended, if the caller has just read it; the entry then has the time of that.
+        """
+        return self.append_all([event], after)[0]
+
+    def append_all(self, events: Sequence[AuditEvent], after: End | None = None) -> list[AuditEntry]:
+        """Add events in one step, in their order; *after* is as for `append`."""
+        end: End | None = (after or self.records.end()) if events else None
         entries: list[AuditEntry] = []
         while end is not None:  # somebody else's entry was there first: chain ours to it
             entries, stored = self._chained(events, end)

@@ -37,13 +37,25 @@ class AuditRecords:
 
     def end(self) -> End:
         """Return where the log ends now, and the server's time."""
-        return _end(self._script(keys=[keys.AUDIT]))
+        return self.decoded(self._script(keys=[keys.AUDIT]))
+
+    def ask_end(self, pipe: "redis.Redis") -> None:
+        """Put the question for `end` into a pipeline, which fails where the server does not know the script yet.
+
+        redis-py would ask for that in a round trip of its own.
+        """
+        pipe.evalsha(self._script.sha, 1, keys.AUDIT)
+
+    def decoded(self, answer: object) -> End:
+        """Return the end that the server answered."""
+        sequence, body, mark, now_ms = cast("tuple[bytes, bytes, bytes, int]", answer)
+        return End(int(sequence), body, mark, int(now_ms))
 
     def append(self, after: End, entries: Sequence[StoredEntry]) -> End | None:
         """Append in one step what is chained to *after*; if the log does not end there any more, return its end."""
         flat: list[int | bytes] = [part for entry in entries for part in entry]
         answer = self._script(keys=[keys.AUDIT], args=[after.sequence, after.mark, *flat])
-        return None if answer is None else _end(answer)
+        return None if answer is None else self.decoded(answer)
 
     def read(self, first: int, last: int | None = None) -> Iterator[StoredEntry]:
         """Yield the entries from number *first* to *last*, or to the end."""
@@ -59,11 +71,6 @@ class AuditRecords:
     def drop_before(self, sequence: int) -> int:
         """Remove the entries before number *sequence*; returns how many."""
         return int(self._client.xtrim(keys.AUDIT, minid=f"{sequence}-0", approximate=False))
-
-
-def _end(answer: object) -> End:
-    sequence, body, mark, now_ms = cast("tuple[bytes, bytes, bytes, int]", answer)
-    return End(int(sequence), body, mark, int(now_ms))
 
 
 def _entry(name: bytes, fields: dict[bytes, bytes]) -> StoredEntry:

@@ -32,10 +32,14 @@ class Catalogue:
         request = parse(CommandRequest, values)
         if not request.name:
             raise refusal("MissingParameter.Name", "A kept command needs a name.")
-        return self.build(request, self._settings.kept_content_bytes)
+        return self.build(request, self._settings.kept_content_bytes, self._store.now_ms())
 
-    def build(self, request: CommandRequest, limit_bytes: int) -> Command:
-        """Return the command that a request describes, checked, with a new id; nothing is written."""
+    def build(self, request: CommandRequest, limit_bytes: int, at_ms: int = 0) -> Command:
+        """Return the command that a request describes, checked, with a new id; nothing is written.
+
+        Args:
+            at_ms: when it is made; nobody is told that of a command which is not kept.
+        """
         text = content.decode(request.command_content, request.content_encoding, limit_bytes)
         names: tuple[str, ...] = ()
         if request.enable_parameter:
@@ -53,7 +57,7 @@ class Catalogue:
             interpolation=Interpolation(request.interpolation),
             parameter_names=names,
             parameter_definitions=request.parameter_definitions,
-            creation_time=clock.to_datetime(self._store.now_ms()),
+            creation_time=clock.to_datetime(at_ms),
         )
 
     def keep(self, command: Command) -> None:

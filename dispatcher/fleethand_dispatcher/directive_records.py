@@ -4,6 +4,7 @@ They are signed and hold no secret, so they are neither sealed nor marked; what 
 """
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -40,8 +41,16 @@ class DirectiveRecords:
 
     def after(self, sequence: int) -> list[IssuedDirective]:
         """Read those with a higher sequence, in order; what cannot be read is left out."""
+        return self.decoded(cast("list[bytes]", self._client.zrangebyscore(keys.DIRECTIVES, f"({sequence}", "+inf")))
+
+    def ask_all(self, pipe: "redis.Redis") -> None:
+        """Put the question for all of them into a pipeline; `decoded` reads the answer."""
+        pipe.zrangebyscore(keys.DIRECTIVES, "(0", "+inf")
+
+    def decoded(self, answer: Sequence[bytes]) -> list[IssuedDirective]:
+        """Return what the server answered; what cannot be read is left out."""
         found = []
-        for raw in cast("list[bytes]", self._client.zrangebyscore(keys.DIRECTIVES, f"({sequence}", "+inf")):
+        for raw in answer:
             try:
                 found.append(_decode(raw))
             except msgspec.DecodeError:

@@ -45,12 +45,16 @@ class Directives:
         self._writer = LetterWriter(keyring, Peers(store.hosts))
         self._told: dict[str, float] = {}
 
-    def current(self) -> Directive | None:
+    def current(self, issued: Sequence[IssuedDirective] | None = None) -> Directive | None:
         """Return the newest directive that one of our own keys signed, None if there was none yet.
 
         It needs the folder of signing keys; without it, nothing can be told from a forgery.
+
+        Args:
+            issued: all that were ever issued, if the caller has just read them.
         """
-        genuine = (self._read(issued) for issued in reversed(self._store.directives.after(0)))
+        known = self._store.directives.after(0) if issued is None else issued
+        genuine = (self._read(one) for one in reversed(known))
         return next((directive for directive in genuine if directive), None)
 
     def first_sequences(self) -> dict[str, int]:

@@ -15,6 +15,7 @@ from fleethand_common.commands import CommandType
 from fleethand_common.errors import RequestError
 from fleethand_dispatcher.api_errors import refusal
 from fleethand_dispatcher.audit import AuditEvent, Outcome, here
+from fleethand_dispatcher.audit_records import End
 from fleethand_dispatcher.directives import Directives
 from fleethand_dispatcher.freezing import is_frozen
 from fleethand_dispatcher.launching import Admission, Launch
@@ -171,8 +172,9 @@ class Gate:
         snapshot = launch.snapshot
         names = [*also, *(INSTANCE + instance_id for instance_id in launch.targets.all)]
         self.demand(action, names, run_as=snapshot.username or default_user(snapshot.command_type), invoke_id=invoke_id)
-        if frozen := is_frozen(self._directives):
-            self.tell(action, "refused", names, detail="the fleet is frozen", invoke_id=invoke_id)
+        issued, end = self._store.before_start()
+        if frozen := is_frozen(self._directives, issued):
+            self.tell(action, "refused", names, detail="the fleet is frozen", invoke_id=invoke_id, after=end)
             reason = f", because: {frozen.reason}" if frozen.reason else ""
             since = clock.to_text(frozen.since_ms)
             raise refusal(
@@ -181,7 +183,7 @@ class Gate:
         if invoke_id:
             values = json.dumps(launch.parameters, sort_keys=True)
             digest = self._store.vault.mark("audit digest", snapshot.command_content, values)
-            self.tell(action, "allowed", names, digest=digest, invoke_id=invoke_id)
+            self.tell(action, "allowed", names, digest=digest, invoke_id=invoke_id, after=end)
 
     def demand_on_all(self, action: str, invoke_id: str, instance_ids: Sequence[str]) -> None:
         """Refuse to stop or alter an invocation unless that is allowed on all its instances, or on those named."""
@@ -200,8 +202,9 @@ class Gate:
         digest: str = "",
         invoke_id: str = "",
         actor: str = "",
+        after: End | None = None,
     ) -> None:
-        """Write into the audit log what the caller does."""
+        """Write into the audit log what the caller does; *after* is where that ended, if it was read just now."""
         self._store.audit.append(
             AuditEvent(
                 action=action,
@@ -212,7 +215,8 @@ class Gate:
                 source=self._source_ip or here(),
                 detail=detail,
                 invoke_id=invoke_id,
-            )
+            ),
+            after,
         )
 
     def _decide(self, action: str, names: Sequence[str], run_as: str) -> list[Decision]:

@@ -63,16 +63,20 @@ class Launcher:
         self._courier = courier
         self._settings = settings
 
-    def launch(self, invoke_id: str, launch: Launch) -> bool:
+    def launch(self, invoke_id: str, launch: Launch, hosts_version: int | None = None) -> bool:
         """Write the order, record it, then publish; False if it was recorded before.
 
         If this process dies in between, the reaper publishes what is recorded.
+
+        Args:
+            hosts_version: the version of the enrolled hosts, if the caller has just read it.
 
         Raises:
             KeyringError: there is no key to sign with; nothing was recorded.
         """
         targets = launch.targets
-        ready = self.prepare(invoke_id, launch, self._writer.peers.keys_of([*targets.online, *targets.offline]))
+        peers = self._writer.peers.keys_of([*targets.online, *targets.offline], hosts_version)
+        ready = self.prepare(invoke_id, launch, peers)
         if not self._store.invocations.create(invoke_id, ready.recording):
             return False
         if targets.online:

@@ -14,12 +14,16 @@ class Peers:
         self._known: dict[str, PairKeys] = {}
         self._version = -1
 
-    def keys_of(self, instance_ids: Sequence[str]) -> dict[str, PairKeys]:
+    def keys_of(self, instance_ids: Sequence[str], version: int | None = None) -> dict[str, PairKeys]:
         """Return the keys of those that are enrolled; the others are left out. One small read if all are known.
 
         Who is not enrolled is not remembered: whoever invents names must not fill the memory with them.
+
+        Args:
+            version: the records' version, if the caller has just read it with something else.
         """
-        version = self._records.version()
+        if version is None:
+            version = self._records.version()
         if version != self._version:
             self._known.clear()
             self._version = version

@@ -32,7 +32,7 @@ from fleethand_dispatcher.scheduling.starting import Draft, Starter, Wish
 from fleethand_dispatcher.settings import Settings
 from fleethand_dispatcher.stopping import Stopper
 from fleethand_dispatcher.store import Store
-from fleethand_dispatcher.targets import Targets, resolve
+from fleethand_dispatcher.targets import Resolved, Targets, resolve
 
 _CHUNK = 1000
 
@@ -87,7 +87,7 @@ class Runner:
         """Make a command, kept or not, and run it."""
         timing, request = _parse_invoke(invoke)
         limit = self._settings.kept_content_bytes if keep else self._settings.unkept_content_bytes
-        made = self._catalogue.build(parse(CommandRequest, command), limit)
+        made = self._catalogue.build(parse(CommandRequest, command), limit, self._store.now_ms() if keep else 0)
         if keep and not made.name:
             raise refusal("MissingParameter.Name", "A kept command needs a name.")
         aim = parse(TargetsRequest, targets)
@@ -101,10 +101,11 @@ class Runner:
             admission.check("" if request.dry_run else plan.invoke_id, launch)
             if request.dry_run:
                 return NOTHING
-            self._count_today(launch.now_ms)
+            hosts_version: int | None = self._count_today(launch.now_ms)
             if keep:
                 self._catalogue.keep(command)
-            return self._launch(plan.invoke_id, launch, draft, counted=keep)
+                hosts_version = None  # some round trips old by now
+            return self._launch(plan.invoke_id, launch, draft, hosts_version, counted=keep)
 
         return self._once("run_command", request.client_token, digest, _plan(made.command_id), start)
 
@@ -131,8 +132,8 @@ class Runner:
             admission.check("" if request.dry_run else plan.invoke_id, launch)
             if request.dry_run:
                 return NOTHING
-            self._count_today(launch.now_ms)
-            return self._launch(plan.invoke_id, launch, draft, counted=True)
+            hosts_version = self._count_today(launch.now_ms)
+            return self._launch(plan.invoke_id, launch, draft, hosts_version, counted=True)
 
         return self._once("invoke_command", request.client_token, digest, _plan(command_id), start)
 
@@ -155,18 +156,16 @@ class Runner:
         if not instance_ids:
             asked = ", ".join(sorted(statuses))
             raise refusal("MissingParam.InstanceId", f"No instance of {invoke_id} is {asked}: nothing to retry.")
-        now_ms = self._store.now_ms()
-        targets = self._resolve(TargetsRequest(instance_ids=tuple(instance_ids)), now_ms)
+        targets, now_ms = self._resolve(TargetsRequest(instance_ids=tuple(instance_ids)))
         order: messages.ExecutionOrder = messages.decode_order(body)
         launch = Launch(snapshot=head.snapshot, parameters=order.parameters, targets=targets, now_ms=now_ms)
         plan = _plan(head.snapshot.command_id)
         admission.check(plan.invoke_id, launch)
-        self._count_today(now_ms)
-        return self._launch(plan.invoke_id, launch, None, counted=False)
+        return self._launch(plan.invoke_id, launch, None, self._count_today(now_ms), counted=False)
 
     def preview(self, targets: Mapping[str, Any]) -> Targets:
         """Return which instances a call would reach."""
-        return self._resolve(parse(TargetsRequest, targets), self._store.now_ms())
+        return self._resolve(parse(TargetsRequest, targets)).targets
 
     def stop(self, invoke_id: str, instance_ids: Sequence[str]) -> dict[str, StopDisposition]:
         """Withdraw what was not sent, ask the hosts to stop the rest."""
@@ -183,12 +182,11 @@ class Runner:
             check_timeout(request.timeout_s, self._settings.timeout_max_s)
         return command.model_copy(update={name: getattr(request, name) for name in changed})
 
-    def _resolve(self, request: TargetsRequest, now_ms: int) -> Targets:
+    def _resolve(self, request: TargetsRequest) -> Resolved:
         return resolve(
             request,
-            self._store.instances,
+            self._store,
             self._writer.peers,
-            now_ms=now_ms,
             online_within_ms=self._settings.online_within_s * 1000,
             maximum=self._settings.instances_per_call_max,
         )
@@ -220,8 +218,8 @@ class Runner:
             deliver_within_s=request.deliver_within_s,
         )
         self._check_filled_size(command, values)
-        now_ms = self._store.now_ms()
-        return Launch(snapshot=snapshot, parameters=values, targets=self._resolve(aim, now_ms), now_ms=now_ms)
+        targets, now_ms = self._resolve(aim)
+        return Launch(snapshot=snapshot, parameters=values, targets=targets, now_ms=now_ms)
 
     def _check_filled_size(self, command: Command, values: Mapping[str, str]) -> None:
         if not command.enable_parameter:
@@ -239,14 +237,18 @@ class Runner:
             return  # an unknown built-in ends as Invalid on each instance, as the API has it
         content.check_size(filled + "".join(environment.values()), self._settings.unkept_content_bytes)
 
-    def _count_today(self, now_ms: int) -> None:
-        """Count one more invocation of the day, before anything else is written of it."""
-        if self._store.count_today(now_ms) > self._settings.invocations_per_day_max:
+    def _count_today(self, now_ms: int) -> int:
+        """Count one more invocation of the day, before anything else is written; returns the hosts' version."""
+        counted = self._store.count_today(now_ms)
+        if counted.today > self._settings.invocations_per_day_max:
             bound = f"{self._settings.invocations_per_day_max} a day are allowed (invocations_per_day_max)."
             raise refusal("Invocation.ExceedQuota", bound)
+        return counted.hosts_version
 
-    def _launch(self, invoke_id: str, launch: Launch, draft: Draft | None, *, counted: bool) -> Started:
-        is_new = self._starter.start(draft) if draft else self._launcher.launch(invoke_id, launch)
+    def _launch(
+        self, invoke_id: str, launch: Launch, draft: Draft | None, hosts_version: int | None, *, counted: bool
+    ) -> Started:
+        is_new = self._starter.start(draft) if draft else self._launcher.launch(invoke_id, launch, hosts_version)
         if is_new and counted:
             self._store.commands.invoked(launch.snapshot.command_id)
         return Started(invoke_id, launch.snapshot.command_id)
@@ -264,8 +266,9 @@ class Runner:
         token = self._store.claim_token(verb, client_token, digest, " ".join(plan))
         if token.digest != digest:
             raise refusal("IdempotentParameterMismatch", f"Token: {client_token!r}.")
+        is_first = token.answer == " ".join(plan)
         plan = Started(*token.answer.split(" "))
-        if token.settled or self._happened(plan):
+        if token.settled or (not is_first and self._happened(plan)):
             return plan
         try:
             started = start(plan)

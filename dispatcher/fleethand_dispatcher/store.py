@@ -1,16 +1,19 @@
 """The records in Redis: one object that holds all who read and write them; the keys are in `keys.py`."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
+from redis.exceptions import NoScriptError
 
 from fleethand_dispatcher import keys
 from fleethand_dispatcher.activation_records import ActivationRecords
 from fleethand_dispatcher.audit import AuditLog
+from fleethand_dispatcher.audit_records import End
 from fleethand_dispatcher.command_records import CommandRecords
 from fleethand_dispatcher.connection import connect
-from fleethand_dispatcher.directive_records import DirectiveRecords
+from fleethand_dispatcher.directive_records import DirectiveRecords, IssuedDirective
 from fleethand_dispatcher.event_records import EventRecords
 from fleethand_dispatcher.host_records import HostRecords
 from fleethand_dispatcher.instance_records import InstanceRecords
@@ -37,6 +40,31 @@ class ClientToken(msgspec.Struct, frozen=True):
     digest: str
     answer: str
     settled: bool = False
+
+
+class Look(NamedTuple):
+    """What the records say of some instances, and when that was."""
+
+    now_ms: int
+    seen: list[int | None]
+    """When each was last heard of, None for one that never was."""
+    hosts_version: int
+    """As `HostRecords.version` returns it."""
+
+
+class Standing(NamedTuple):
+    """What must be known before anything starts."""
+
+    issued: list[IssuedDirective]
+    """All directives, which tell of a freeze."""
+    audit_end: End
+
+
+class Counted(NamedTuple):
+    """How many invocations the day has by now, and the version of the enrolled hosts when that was counted."""
+
+    today: int
+    hosts_version: int
 
 
 class Store:
@@ -68,6 +96,28 @@ class Store:
         seconds, micros = self.client.time()
         return seconds * 1000 + micros // 1000
 
+    def look(self, instance_ids: Sequence[str]) -> Look:
+        """Read in one round trip the time, when some instances were seen, and the version of the enrolled hosts."""
+        pipe = self.client.pipeline(transaction=False)
+        pipe.time()
+        pipe.get(keys.HOSTS_VERSION)
+        if instance_ids:
+            pipe.zmscore(keys.SEEN, list(instance_ids))
+        (seconds, micros), version, *scores = pipe.execute()
+        seen = [None if score is None else int(score) for some in scores for score in some]
+        return Look(seconds * 1000 + micros // 1000, seen, int(version or 0))
+
+    def before_start(self) -> Standing:
+        """Read in one round trip what must be known before anything starts."""
+        pipe = self.client.pipeline(transaction=False)
+        self.directives.ask_all(pipe)
+        self.audit.records.ask_end(pipe)
+        try:
+            issued, end = pipe.execute()
+        except NoScriptError:  # the server does not know the script yet; `end` sends it
+            return Standing(self.directives.after(0), self.audit.records.end())
+        return Standing(self.directives.decoded(issued), self.audit.records.decoded(end))
+
     def claim_token(self, verb: str, client_token: str, digest: str, plan: str) -> ClientToken:
         """Claim a client token for a request with the ids that it will make; returns what the token stands for."""
         key = keys.token(verb, client_token)
@@ -94,13 +144,18 @@ class Store:
         mark = self.vault.mark(key, token.digest, token.answer)
         return msgspec.json.encode(msgspec.structs.replace(token, digest=mark))
 
-    def count_today(self, now_ms: int) -> int:
-        """Count one more invocation of the day, UTC, and return how many there are now."""
+    def count_today(self, now_ms: int) -> Counted:
+        """Count one more invocation of the day, UTC.
+
+        Whoever counts writes orders next, and must know then whether the keys of hosts are still those that it knows.
+        """
         key = keys.day(datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%d"))
         pipe = self.client.pipeline(transaction=True)
         pipe.incr(key)
         pipe.expire(key, _DAY_LIFE_S)
-        return cast("int", pipe.execute()[0])
+        pipe.get(keys.HOSTS_VERSION)
+        today, _, version = pipe.execute()
+        return Counted(today, int(version or 0))
 
     def results_held(self) -> int:
         """Return the number of rows of all invocations."""

@@ -11,6 +11,7 @@ from fleethand_dispatcher.api_errors import refusal
 from fleethand_dispatcher.instance_records import InstanceRecords
 from fleethand_dispatcher.peers import Peers
 from fleethand_dispatcher.requests import TargetsRequest
+from fleethand_dispatcher.store import Store
 
 
 class Targets(NamedTuple):
@@ -25,31 +26,30 @@ class Targets(NamedTuple):
     unknown: tuple[str, ...]
 
 
-def resolve(
-    request: TargetsRequest,
-    records: InstanceRecords,
-    peers: Peers,
-    *,
-    now_ms: int,
-    online_within_ms: int,
-    maximum: int,
-) -> Targets:
+class Resolved(NamedTuple):
+    """Targets, and when they were looked at."""
+
+    targets: Targets
+    now_ms: int
+
+
+def resolve(request: TargetsRequest, store: Store, peers: Peers, *, online_within_ms: int, maximum: int) -> Resolved:
     """Find the instances that *request* means.
 
     Raises:
         RequestError: nothing or too much was asked for, nothing matches, or an id is unknown and must not be.
     """
     _check_one_kind(request)
-    found = request.instance_ids or _matching(request, records)
+    found = request.instance_ids or _matching(request, store.instances)
     chosen = share(request, found)
     if len(chosen) > maximum:
         raise refusal("InstanceIds.ExceedLimit", f"{len(chosen)} instances are meant; {maximum} are allowed.")
-    targets = part(
-        chosen, seen=records.seen(chosen), enrolled=peers.keys_of(chosen), online_since_ms=now_ms - online_within_ms
-    )
+    now_ms, seen, hosts_version = store.look(chosen)
+    enrolled = peers.keys_of(chosen, hosts_version)
+    targets = part(chosen, seen=seen, enrolled=enrolled, online_since_ms=now_ms - online_within_ms)
     if request.require_known and targets.unknown:
         raise refusal("InvalidInstance.NotFound", f"Unknown: {', '.join(targets.unknown[:10])}.")
-    return targets
+    return Resolved(targets, now_ms)
 
 
 def _check_one_kind(request: TargetsRequest) -> None:
