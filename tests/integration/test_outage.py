@@ -125,12 +125,18 @@ def aggregating(own_server: Server, make_plane: Callable[..., Any]):
     assert not thread.is_alive()
 
 
+def a_host(client: Any, own_server: Server, aggregating: Any) -> ScriptedHost:
+    """Return a host that the control plane has heard of."""
+    host = ScriptedHost(client, enrolled.provision(own_server.url, aggregating.keyring, "host-1"))
+    host.beat()
+    wait_until(lambda: aggregating.dispatcher.describe_instances().items, 5, "the host")
+    return host
+
+
 def test_wait_and_follow_live_through_a_crash_of_the_server(aggregating, own_server: Server) -> None:
     """What was recorded before it is there after it; the aggregator goes on, and nobody has to be restarted."""
     with own_server.client() as client:
-        first = ScriptedHost(client, enrolled.provision(own_server.url, aggregating.keyring, "host-1"))
-        first.beat()
-        wait_until(lambda: aggregating.dispatcher.describe_instances().items, 5, "the host")
+        first = a_host(client, own_server, aggregating)
         invocation = aggregating.dispatcher.run_command(**RUN)
         first.start(invocation.invoke_id)
         wait_until(lambda: invocation.status == "Running", 5, "Running")
@@ -151,9 +157,7 @@ def test_wait_and_follow_live_through_a_crash_of_the_server(aggregating, own_ser
 def test_wait_and_follow_live_through_a_failover(aggregating, own_server: Server) -> None:
     """A server that becomes a replica sends all away that wait there; when it may write again, they have the answer."""
     with own_server.client() as client:
-        first = ScriptedHost(client, enrolled.provision(own_server.url, aggregating.keyring, "host-1"))
-        first.beat()
-        wait_until(lambda: aggregating.dispatcher.describe_instances().items, 5, "the host")
+        first = a_host(client, own_server, aggregating)
         invocation = aggregating.dispatcher.run_command(**RUN)
 
         with ThreadPoolExecutor(2) as pool:

@@ -90,16 +90,21 @@ class Engine:
         fired = self._fire(dues, holder) if dues else 0
         if fired is None:
             return Turn(0, 0)
+        made = self._empty_outbox(holder.at_ms)
+        self._alerts.flush()
+        return Turn(fired, made)
+
+    def _empty_outbox(self, now_ms: int) -> int:
+        """Carry out what waits longest, as much as fits into the time; returns how much there was."""
         entries = self._store.schedules.outbox(_BATCH)
         self._has_backlog = len(entries) == _BATCH
         if entries:
             self._seen = entries[-1][0]
             found = [(entry_id, each) for entry_id, each in entries if each and self._is_ours(each)]
-            done = self._expand([each for _, each in found], holder.at_ms, elapsed_s() + _EXPANDING_S)
+            done = self._expand([each for _, each in found], now_ms, elapsed_s() + _EXPANDING_S)
             left = {entry_id for entry_id, _ in found[done:]}
             self._store.schedules.carried_out([entry_id for entry_id, _ in entries if entry_id not in left])
-        self._alerts.flush()
-        return Turn(fired, len(entries))
+        return len(entries)
 
     def _dues(self, now_ms: int) -> list[Due]:
         """Return what to decide on, first what is in time.
